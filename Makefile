@@ -1,0 +1,194 @@
+# Sources are found, not listed: to add a file, a guest or a test, create it.
+#
+#   make run [DISK=FILE]   boot the default image (grub.cfg)
+#   make test              everything that must hold; ends in "N passed, N failed"
+#   make help              the other targets
+
+B       := build
+VERSION := 0.1
+
+# ---- Packages: the one list. -------------------------------------------
+PACKAGES := gcc libc6-dev make nasm binutils clang libclang-rt-14-dev \
+  grub-pc-bin grub-common xorriso mtools qemu-system-x86 seabios check \
+  pkg-config libsubunit-dev libxen-dev libjansson-dev libncurses-dev jq gdb
+
+.DEFAULT_GOAL := all
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+# ---- Flags. --------------------------------------------------------------
+CC    ?= gcc
+ifeq ($(origin CC),default)
+CC    := gcc
+endif
+WARN  := -Wall -Wextra -Werror -Wshadow -Wundef -Wvla -Wstrict-prototypes \
+  -Wmissing-prototypes -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough
+COMMON := -std=gnu11 -O2 -g -I. -D__XEN_INTERFACE_VERSION__=0x00040e00 \
+  -DBELFRY_VERSION='"$(VERSION)"' $(WARN) -MMD -MP
+FREE  := $(COMMON) -ffreestanding -fno-stack-protector -fno-omit-frame-pointer \
+  -mno-red-zone -mgeneral-regs-only -fno-asynchronous-unwind-tables \
+  -fcf-protection=none -fno-common
+HVFLAGS    := $(FREE) -fpie -fvisibility=hidden
+GUESTFLAGS := $(FREE) -fno-pie
+HOSTFLAGS  := $(COMMON) -D_GNU_SOURCE
+STRICT     := -Wconversion -Wsign-conversion
+
+obj = $(patsubst %,$(B)/$(1)/%.o,$(basename $(2)))
+
+# ---- The hypervisor. -------------------------------------------------------
+LIB_C   := $(wildcard lib/*.c)
+HV_C    := $(filter-out hv/x86/asm_offsets.c,$(wildcard hv/*.c hv/x86/*.c))
+HV_ASM  := $(wildcard hv/x86/*.asm)
+HV_OBJ  := $(call obj,hv,$(HV_C) $(LIB_C) $(wildcard evtchn/*.c)) \
+  $(patsubst %,$(B)/hv/%.o,$(HV_ASM))
+
+$(B)/hv/hv/x86/asm_offsets.inc: hv/x86/asm_offsets.c
+	@mkdir -p $(@D)
+	gcc $(HVFLAGS) -MF $(@:.inc=.d) -MT $@ -S $< -o - | \
+	  sed -n 's/^@define \([A-Za-z0-9_]*\) \$$*/%define \1 /p' > $@
+$(B)/hv/%.asm.o: %.asm $(B)/hv/hv/x86/asm_offsets.inc
+	@mkdir -p $(@D)
+	nasm -felf64 -g -Fdwarf -I$(B)/hv/hv/x86/ -MD $(@:.o=.d) $< -o $@
+$(B)/hv/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HVFLAGS) $(if $(filter evtchn/%,$<),$(STRICT)) -c $< -o $@
+$(B)/hv/belfry.lds: hv/x86/belfry.lds.S hv/x86/layout.h
+	@mkdir -p $(@D)
+	gcc -E -P -x c -I. -D__LINKER__ $< -o $@
+$(B)/belfry.debug: $(HV_OBJ) $(B)/hv/belfry.lds
+	ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
+	  --no-warn-rwx-segments --build-id=none -T $(B)/hv/belfry.lds $(HV_OBJ) -o $@
+$(B)/belfry.elf: $(B)/belfry.debug
+	objcopy --strip-debug $< $@
+
+# ---- Guests: one directory each; guests/lib, rings and lib as one library. --
+GUEST_DIRS  := $(filter-out guests/lib/ guests/drivers/,$(wildcard guests/*/)) \
+  $(dir $(wildcard tests/guest/*/*.c))
+GUEST_NAMES := $(sort $(notdir $(patsubst %/,%,$(GUEST_DIRS))))
+GUESTS      := $(GUEST_NAMES:%=$(B)/guests/%.elf)
+GLIB_SRC    := $(wildcard guests/lib/*.c guests/drivers/*.c rings/*.c) $(LIB_C)
+GLIB_ASM    := $(wildcard guests/lib/*.asm)
+GLIB_OBJ    := $(call obj,guest,$(GLIB_SRC)) $(patsubst %,$(B)/guest/%.o,$(GLIB_ASM))
+
+$(B)/guest/%.asm.o: %.asm
+	@mkdir -p $(@D)
+	nasm -felf64 -g -Fdwarf -MD $(@:.o=.d) $< -o $@
+$(B)/guest/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(GUESTFLAGS) $(if $(filter rings/%,$<),$(STRICT)) -c $< -o $@
+$(B)/libguest.a: $(GLIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+# $(1) the guest's name: its directory is in guests/ or tests/guest/.
+define guest_rule
+$(B)/guests/$(1).elf: $(call obj,guest,$(wildcard guests/$(1)/*.c tests/guest/$(1)/*.c)) \
+    $(B)/libguest.a guests/lib/guest.lds
+	@mkdir -p $$(@D)
+	ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
+	  --no-warn-rwx-segments --build-id=none -T guests/lib/guest.lds \
+	  -u guest_start $$(filter %.o,$$^) --whole-archive $(B)/guest/guests/lib/entry.asm.o \
+	  --no-whole-archive $(B)/libguest.a -o $$@.debug
+	objcopy --strip-debug $$@.debug $$@
+endef
+$(foreach g,$(GUEST_NAMES),$(eval $(call guest_rule,$(g))))
+
+# ---- The host tool. --------------------------------------------------------
+TOOL_SRC := $(wildcard tools/*.c)
+TOOL_OBJ := $(call obj,host,$(TOOL_SRC) lib/args.c)
+$(B)/host/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTFLAGS) -c $< -o $@
+$(B)/belfry: $(TOOL_OBJ)
+	$(CC) $(TOOL_OBJ) -ljansson -o $@
+
+# ---- Images. ---------------------------------------------------------------
+DISK ?= $(B)/disk.img
+$(B)/disk.img: tools/make-disk.sh
+	@mkdir -p $(B)
+	sh tools/make-disk.sh $@
+
+all: $(B)/belfry.elf $(GUESTS) $(B)/belfry
+
+.PHONY: all deps run test bench fuzz soak stats headers help clean new-guest new-pair image
+deps:
+	@sh tools/install-packages.sh $(PACKAGES)
+
+image: all $(DISK)
+	$(B)/belfry image grub.cfg --root $(B) --file disk.img=$(DISK) -o $(B)/demo.iso
+
+run:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s image
+	@$(B)/belfry run $(B)/demo.iso
+
+# ---- Host tests: one program a file of tests/unit, ASan and UBSan; those
+# whose name ends in _threads also under TSan. ---------------------------------
+PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) $(wildcard evtchn/*.c rings/*.c) \
+  $(wildcard hv/grant.c hv/elf.c hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c) \
+  $(wildcard guests/control/verdict.c guests/control/store_tree.c)
+UNIT     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+ASAN     := -fsanitize=address,undefined -fno-sanitize-recover=all
+TSAN     := -fsanitize=thread -fno-builtin
+$(B)/asan/%.o: %.c
+	@mkdir -p $(@D)
+	gcc $(HOSTFLAGS) $(ASAN) -c $< -o $@
+$(B)/tsan/%.o: %.c
+	@mkdir -p $(@D)
+	gcc $(HOSTFLAGS) $(TSAN) -c $< -o $@
+$(B)/asan/libpure.a: $(call obj,asan,$(PURE_SRC))
+	@rm -f $@
+	ar rcs $@ $^
+$(B)/tsan/libpure.a: $(call obj,tsan,$(PURE_SRC))
+	@rm -f $@
+	ar rcs $@ $^
+$(B)/unit/%: $(B)/asan/tests/unit/%.o $(B)/asan/libpure.a
+	@mkdir -p $(@D)
+	gcc $(ASAN) $^ $$(pkg-config --libs check) -o $@
+$(B)/unit/%.tsan: $(B)/tsan/tests/unit/%.o $(B)/tsan/libpure.a
+	@mkdir -p $(@D)
+	gcc $(TSAN) $^ $$(pkg-config --libs check) -o $@
+UNIT_BIN := $(UNIT:%=$(B)/unit/%) \
+  $(patsubst %,$(B)/unit/%.tsan,$(filter %_threads,$(UNIT)))
+
+test:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all headers $(DISK) $(UNIT_BIN)
+	@sh tests/run.sh $(B)
+
+bench:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all
+	@sh tests/bench.sh $(B)
+
+fuzz soak:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all $(DISK)
+	@sh tests/$@.sh $(B)
+
+headers: # every header compiles alone
+	@for h in $$(find lib hv rings evtchn guests -name '*.h'); do \
+	  echo "#include \"$$h\"" | gcc -std=gnu11 -fsyntax-only -ffreestanding -I. \
+	    -D__XEN_INTERFACE_VERSION__=0x00040e00 $(WARN) -x c - || exit 1; done
+
+new-guest:
+	@sh tools/new-guest.sh "$(NAME)"
+new-pair:
+	@sh tools/new-pair.sh "$(NAME)"
+
+stats: # lines of code: neither blank nor comment, own headers in
+	@sh tools/stats.sh
+
+clean:
+	rm -rf $(B)
+
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+	@echo "  make image             build/demo.iso alone"
+	@echo "  make new-guest NAME=x  a guest of 15 lines that builds and boots"
+	@echo "  make new-pair NAME=x   a frontend and a backend over a ring"
+	@echo "  make bench             cost in instructions, beside Xen and seL4"
+	@echo "  make fuzz, make soak   longer suites"
+	@echo "  make stats             lines of code"
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

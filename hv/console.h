@@ -1,0 +1,35 @@
+/*
+ * The hypervisor's own voice: COM1, and a log in memory that the control
+ * domain reads (BELFRYOP_log).
+ */
+#ifndef HV_CONSOLE_H
+#define HV_CONSOLE_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A line for people.  Goes to the log with a time in front; to COM1 until
+ * the control domain has taken it over (console_io), errors always. */
+__attribute__((format(printf, 1, 2))) void printk(const char *fmt, ...);
+
+/* As printk, at most a few lines a second for each domain @domid: for lines
+ * that a guest can cause. */
+__attribute__((format(printf, 2, 3))) void printk_guest(uint16_t domid,
+                                                        const char *fmt, ...);
+
+/* Report and stop the machine with a failing status. */
+__attribute__((noreturn, format(printf, 1, 2))) void panic(const char *fmt,
+                                                           ...);
+
+#define BUG_ON(cond)                                                           \
+    do {                                                                       \
+        if (__builtin_expect(!!(cond), 0))                                     \
+            panic("BUG at %s:%d: %s", __FILE__, __LINE__, #cond);              \
+    } while (0)
+#define ASSERT(cond) BUG_ON(!(cond))
+
+/* Copy the log from *position on; returns bytes, advances *position. */
+size_t log_read(uint64_t *position, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * Domains and their vCPUs.
+ *
+ * A domain is found by its id with domain_get(), which takes a reference;
+ * domain_put() drops it.  Every domain has a generation that is never used
+ * again, so that a stored (id, generation) can never mean a later one.
+ *
+ * Life: BUILDING (only the builder knows it) -> RUNNING, with a pause count
+ * -> SHUTDOWN (it ended itself or crashed; memory is intact for a
+ * post-mortem) -> DYING (destroyed; resources are being taken back) -> gone
+ * when the last reference is dropped.
+ */
+#ifndef HV_DOMAIN_H
+#define HV_DOMAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xen/xen.h>
+#include <xen/callback.h>
+#include <xen/sched.h>
+
+#include "evtchn/evtchn.h"
+#include "hv/abi/belfry.h"
+#include "hv/sched.h"
+#include "hv/timer.h"
+#include "hv/x86/page.h"
+#include "lib/args.h"
+#include "lib/list.h"
+
+struct grant_table;
+
+enum domain_state {
+    DOMAIN_BUILDING,
+    DOMAIN_RUNNING,
+    DOMAIN_SHUTDOWN,
+    DOMAIN_DYING,
+};
+
+/* Start of a callback or trap handler in the guest. */
+struct guest_entry {
+    uint64_t address;
+    bool mask_events; /* set evtchn_upcall_mask on the way in */
+};
+
+/* The PV machine of one vCPU. */
+struct arch_vcpu {
+    mfn_t kernel_table, user_table; /* L4 frames, each with a use as L4;
+                                       user_table 0: none */
+    bool kernel_mode;
+    bool ts;              /* virtual CR0.TS */
+    uint32_t iopl;
+    uint64_t kernel_sp;   /* stack_switch */
+    uint16_t kernel_ss;
+    uint16_t ds, es, fs, gs;
+    uint64_t fs_base, gs_base_kernel, gs_base_user;
+    struct guest_entry event_callback, failsafe_callback, syscall_callback;
+    struct trap_info *trap; /* 256 entries, one page */
+    mfn_t gdt_frame[14];    /* each with a use as SEGDESC */
+    uint32_t nr_gdt_frames, gdt_entries;
+    uint64_t ldt_base;
+    uint32_t ldt_entries;
+    uint64_t *perdomain_l1; /* 32 entries: GDT and LDT pages of this vCPU */
+    uint64_t debugreg[8];
+    void *xsave; /* one page */
+    mfn_t info_frame; /* registered vcpu_info, INVALID_MFN: shared_info's */
+    uint64_t runstate_area, time_area; /* guest addresses, 0: none */
+};
+
+struct vcpu {
+    struct cpu_user_regs regs; /* while it is not on a CPU */
+    struct domain *domain;
+    uint32_t id;
+    bool initialised; /* may be brought up */
+    bool down;        /* VCPUOP_down */
+    struct evtchn_vcpu evtchn;
+    struct sched_vcpu sched;
+    struct arch_vcpu arch;
+    struct timer single, periodic, poll;
+    stime_t period;
+    uint64_t hypercalls;
+    uint64_t last_rip;        /* at the last entry to the hypervisor */
+    uint32_t time_version_seen;
+};
+
+struct domain {
+    uint16_t id;
+    enum domain_state state;
+    bool privileged;
+    uint8_t reason; /* SHUTDOWN_*, once it ended */
+    uint32_t refs;  /* atomic */
+    uint64_t generation;
+    char name[BELFRY_NAME_SIZE];
+    struct list link; /* all domains, ordered by id; domain_list_lock */
+
+    spinlock_t lock; /* guards the page list, the counts, the state */
+    uint32_t page_list; /* first frame, 0: none */
+    uint64_t nr_pages, max_pages;
+
+    spinlock_t pt_lock; /* guards contents and types of page tables */
+
+    uint32_t nr_vcpus;
+    struct vcpu *vcpu[MAX_VCPUS];
+    struct evtchn_vcpu *evtchn_vcpu[MAX_VCPUS];
+    struct evtchn_domain evtchn;
+    struct grant_table *grants;
+
+    struct shared_info *shared; /* [GST] a frame shared with the domain */
+    uint64_t *perdomain_l3;     /* contents of L4 slot 260 */
+    uint64_t vm_assist;
+    uint64_t pt_progress; /* where relinquishing stands */
+
+    uint32_t console_port, store_port;
+    mfn_t console_frame, store_frame, rings_frame;
+
+    struct domain_args *args; /* one page: its line of grub.cfg */
+    unsigned int module;      /* its index, for symbols and restart */
+    uint32_t pauses;          /* by belfry_op and the toolstack */
+
+    stime_t created, ended;
+    uint64_t refused, page_faults;
+    uint64_t virt_base; /* of its ELF, for symbols */
+    uint32_t crash_vector, crash_error;
+    uint64_t crash_rip, crash_cr2;
+    char crash_text[96];
+};
+
+#define VECTOR_NONE 0xffffffffu
+
+/* A live or ended domain with a reference, or NULL.  DOMID_SELF is the
+ * caller's business. */
+struct domain *domain_get(uint16_t id);
+/* The same, and NULL unless generation is 0 or its own. */
+struct domain *domain_get_generation(uint16_t id, uint64_t generation);
+struct domain *domain_get_by_name(const char *name);
+void domain_put(struct domain *d);
+/* The domain with the lowest id >= @id, with a reference, or NULL. */
+struct domain *domain_next(uint16_t id);
+
+/* A new domain in state BUILDING with @nr_vcpus paused vCPUs, event channels
+ * and grant table, and no memory; NULL if memory or ids ran out. */
+struct domain *domain_create(const char *name, unsigned int nr_vcpus,
+                             bool privileged);
+/* It is complete: others can see it. */
+void domain_publish(struct domain *d);
+
+void domain_pause(struct domain *d);
+/* false if it is not paused. */
+bool domain_unpause(struct domain *d);
+
+/* It ends itself: SCHEDOP_shutdown, or because it did what no domain may. */
+void domain_shutdown(struct domain *d, uint8_t reason);
+/* Its fault: @fmt says what.  Prints name, vector, rip and symbol, keeps them
+ * for BELFRYOP_list, and shuts it down with SHUTDOWN_crash.  The current
+ * vCPU, if it is one of its own, does not return to the guest. */
+__attribute__((format(printf, 2, 3))) void
+domain_crash(struct domain *d, const char *fmt, ...);
+/* As domain_crash, for an exception of the current vCPU. */
+void domain_crash_trap(struct vcpu *v, uint32_t vector, uint32_t error,
+                       uint64_t cr2, const char *text);
+
+/* Take everything back.  0; -ERESTART: call again, progress is kept.  The
+ * caller holds a reference; the domain is gone when the last is dropped. */
+int domain_destroy(struct domain *d);
+
+/* "name" of the symbol at @rip of the domain, with offset; "" if unknown. */
+void domain_symbol(const struct domain *d, uint64_t rip, char *buf,
+                   size_t size);
+
+/* ---- arch_: hv/x86 ---- */
+int arch_domain_init(struct domain *d);    /* per-domain area; 0, -ENOMEM */
+void arch_domain_free(struct domain *d);   /* after the pages are gone */
+int arch_vcpu_init(struct vcpu *v);
+void arch_vcpu_free(struct vcpu *v);
+/* Drop the vCPU's uses of tables, descriptor pages and vcpu_info. */
+void arch_vcpu_release(struct vcpu *v);
+
+extern struct domain *initial_domain;
+
+#endif

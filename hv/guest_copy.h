@@ -1,0 +1,30 @@
+/*
+ * All access to guest memory goes through here.
+ *
+ * Addresses are virtual addresses of the current guest.  They may be
+ * anything: outside the guest's part of the address space, not mapped, read
+ * only, changing while we look.  A failed copy leaves no trace but the bytes
+ * that went before it.  SMAP is lifted for the copy alone.
+ */
+#ifndef HV_GUEST_COPY_H
+#define HV_GUEST_COPY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* May [addr, addr + size) be a guest's at all?  (No wrap, no hole.) */
+bool guest_range_ok(const void *addr, size_t size);
+
+/* 0 or -EFAULT. */
+int guest_copy_from(void *dst, const void *guest_src, size_t size);
+int guest_copy_to(void *guest_dst, const void *src, size_t size);
+
+/* Element @index of an array of the guest's: 0 or -EFAULT, also when the
+ * address would wrap.  @size is the element's. */
+int guest_copy_from_offset(void *dst, const void *guest_array, uint64_t index,
+                           size_t size);
+int guest_copy_to_offset(void *guest_array, uint64_t index, const void *src,
+                         size_t size);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * GRUB's modules: images and ramdisks, with their lines of grub.cfg.  They
+ * stay in memory: for domains created later, and for symbols.
+ */
+#ifndef HV_MODULES_H
+#define HV_MODULES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/args.h"
+
+#define MODULES_MAX 64u
+
+struct module {
+    const char *line;     /* the text after the file's name */
+    const uint8_t *image; /* in the direct map */
+    size_t size;
+    const struct module *ramdisk; /* of this domain, or NULL */
+    bool is_domain;               /* its line is right, and a domain's */
+};
+
+extern struct module modules[MODULES_MAX];
+extern unsigned int nr_modules;
+
+/* From the boot code, in the order of grub.cfg. */
+void modules_add(const char *line, uint64_t maddr, size_t size);
+/* Parse all lines, pair ramdisks with domains, and print a clear line for
+ * each that is wrong: "module 3: column 9: unknown key 'nmae' ...". */
+void modules_check(void);
+/* The domain module of that name, or NULL. */
+struct module *module_find(const char *name);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Refused hypercalls can be read later (belfry refused).
+ *
+ * Code that refuses says why with refuse_reason("a sentence") and returns
+ * its error; the dispatcher then records domain, call, argument, error,
+ * reason and rip.  A reason that no error follows is forgotten.
+ */
+#ifndef HV_REFUSED_H
+#define HV_REFUSED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv/abi/belfry.h"
+
+struct vcpu;
+
+/* Why the current hypercall is being refused; static text. */
+void refuse_reason(const char *text);
+/* The argument that matters, where it is not the first. */
+void refuse_argument(uint64_t argument);
+
+/* By the dispatcher, when a call ends with an error; and by calls whose
+ * items have a status of their own (grants, multicall).  @call is static. */
+void refused_record(struct vcpu *v, const char *call, uint64_t argument,
+                    long error);
+
+/* BELFRYOP_refused: copy records with sequence > after into *r in order;
+ * returns false when there is none. */
+bool refused_next(uint64_t after, struct belfry_refusal *r);
+/* Forget what was kept for a domain that is no more. */
+void refused_forget(uint64_t generation);
+
+#endif

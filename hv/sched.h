@@ -1,0 +1,70 @@
+/*
+ * The scheduler: fixed priorities 0 to 31, larger first; round-robin inside
+ * one, 10 ms a turn; a queue a CPU.
+ *
+ * A vCPU that blocks or is pre-empted is switched away from on the way out
+ * of the hypervisor (sched_switch, called by entry.asm when this CPU's
+ * need_resched is set), never inside a call: there is one stack a CPU.
+ *
+ * Lock: the queue lock of a CPU is innermost.  It guards the vCPU's
+ * sched.state, sched.since and queue links.
+ */
+#ifndef HV_SCHED_H
+#define HV_SCHED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv/timer.h"
+#include "lib/list.h"
+#include "lib/spinlock.h"
+
+#define SCHED_PRIORITIES 32u
+#define SCHED_SLICE      10000000u /* ns */
+
+struct vcpu;
+
+/* What the scheduler keeps of a vCPU. */
+struct sched_vcpu {
+    uint8_t state; /* BELFRY_VCPU_* */
+    uint8_t priority, lent_priority;
+    bool has_switched_in; /* has FPU state of its own */
+    uint32_t cpu;         /* where it is queued or runs */
+    uint64_t affinity;
+    uint32_t pause_count; /* atomic; 0: may run */
+    struct list node;     /* run queue */
+    uint64_t since;       /* stamp of the last change of state */
+    uint64_t cpu_time;    /* stamp units, up to the last switch */
+};
+
+/* A CPU's queue; part of struct cpu. */
+struct sched_queue {
+    spinlock_t lock;
+    uint32_t occupied; /* a bit a priority */
+    struct list list[SCHED_PRIORITIES];
+    struct timer slice;
+    uint64_t idle_time, idle_since, switches;
+};
+
+void sched_init_cpu(struct sched_queue *q);
+/* A new vCPU: paused by one pause count, blocked state cleared. */
+void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity);
+/* Take a vCPU of a dying domain off its queue; it must not be current here
+ * unless need_resched follows. */
+void sched_remove_vcpu(struct vcpu *v);
+
+/* Make a blocked vCPU runnable; nothing happens to others. */
+void sched_wake(struct vcpu *v);
+/* The current vCPU blocks, unless an upcall is due (then it goes on). */
+void sched_block(void);
+/* The current vCPU goes behind its equals. */
+void sched_yield(void);
+
+void sched_pause(struct vcpu *v);
+void sched_unpause(struct vcpu *v);
+
+/* Pick and install the next vCPU of this CPU; idles until there is one.
+ * From the exit path only. */
+void sched_switch(void);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * Timers: a function to be called at a system time, on the CPU that set it.
+ *
+ * A CPU's timers are a binary heap in its struct cpu; the local APIC is
+ * programmed for the earliest.  All functions run with interrupts off; a
+ * timer belongs to the CPU in timer.cpu from set to expiry or cancel.
+ */
+#ifndef HV_TIMER_H
+#define HV_TIMER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef uint64_t stime_t; /* nanoseconds of system time, since boot */
+#define STIME_NEVER UINT64_MAX
+
+struct timer {
+    stime_t expires;
+    void (*function)(struct timer *);
+    uint32_t slot; /* in the heap, from 1; 0: not set */
+    uint32_t cpu;
+};
+
+/* Nanoseconds since boot, monotonic on each CPU. */
+stime_t now(void);
+/* The raw counter behind now(), and its conversion (0 stays 0). */
+uint64_t stamp_now(void);
+stime_t stamp_to_stime(uint64_t stamp);
+
+void timer_init(struct timer *t, void (*function)(struct timer *));
+/* Set or move.  A time that is past fires at the next way out to a guest. */
+void timer_set(struct timer *t, stime_t expires);
+void timer_cancel(struct timer *t);
+static inline bool timer_is_set(const struct timer *t)
+{
+    return t->slot != 0;
+}
+
+/* Run what has expired on this CPU; from the timer interrupt. */
+void timer_run(void);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * A spin lock.  Works between CPUs of the hypervisor (interrupts are off
+ * there, so no holder is ever preempted) and between threads of a host test.
+ *
+ * Zero-initialised memory is an unlocked lock.
+ */
+#ifndef LIB_SPINLOCK_H
+#define LIB_SPINLOCK_H
+
+#include "lib/atomic.h"
+
+typedef struct spinlock {
+    uint8_t held;
+} spinlock_t;
+
+static inline bool spin_trylock(spinlock_t *lock)
+{
+    return !__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE);
+}
+
+static inline void spin_lock(spinlock_t *lock)
+{
+    while (!spin_trylock(lock))
+        while (read_once(&lock->held))
+            __builtin_ia32_pause();
+}
+
+static inline void spin_unlock(spinlock_t *lock)
+{
+    store_release(&lock->held, 0);
+}
+
+static inline bool spin_is_locked(const spinlock_t *lock)
+{
+    return read_once(&lock->held);
+}
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * Request/response rings with Xen's layout (<xen/io/ring.h>), as functions.
+ *
+ * One shared page (or several, contiguous): a 64-byte header, then a power
+ * of two of slots.  The frontend writes requests, the backend writes each
+ * response into a slot whose request it has taken.  Indices run free.
+ *
+ * The peer is hostile.  A slot is copied out once and the copy is what the
+ * caller gets; an index this side owns is never read back; an impossible
+ * index is a sticky fault: from then on every call returns -EPROTO.
+ *
+ * Ordering (each release names the acquire it pairs with):
+ *   R1 front publishes req_prod       -> A1 back reads req_prod
+ *   R2 back publishes rsp_prod        -> A2 front reads rsp_prod
+ *   S1 sleeper writes its event index, then reads the producer index
+ *   S2 producer publishes its index, then reads the event index
+ *      (store-buffering pair: sequentially consistent on both sides)
+ *
+ * A slot is reused only after its response was taken, so the front's
+ * requests need no acquire of their own: A2 orders them.
+ */
+#ifndef RINGS_REQRSP_H
+#define RINGS_REQRSP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Shared header.  [F] frontend writes, [B] backend writes. */
+struct ring_shared {
+    uint32_t req_prod;  /* [F] requests published */
+    uint32_t req_event; /* [B] wake me when req_prod passes this */
+    uint32_t rsp_prod;  /* [B] responses published */
+    uint32_t rsp_event; /* [F] wake me when rsp_prod passes this */
+    uint8_t pad[48];
+    uint8_t slots[]; /* [F] and [B] in turn */
+};
+_Static_assert(sizeof(struct ring_shared) == 64, "Xen's header");
+
+/* What either side counts; shown by the control tool. */
+struct ring_stats {
+    uint32_t notified, suppressed, full, prod_at_notify;
+};
+
+/* One side's private view.  Never in shared memory. */
+struct ring_front {
+    struct ring_shared *shared;
+    uint32_t slot_size, nr_slots;
+    uint32_t req_prod, req_published, rsp_cons;
+    int fault; /* 0 or -EPROTO, sticky */
+    struct ring_stats stats;
+};
+
+struct ring_back {
+    struct ring_shared *shared;
+    uint32_t slot_size, nr_slots;
+    uint32_t req_cons, rsp_prod, rsp_published;
+    int fault;
+    struct ring_stats stats;
+};
+
+/* Slots of @slot_size bytes that a ring of @bytes holds: a power of two. */
+uint32_t ring_slots(size_t bytes, size_t slot_size);
+
+/*
+ * Frontend.  slot_size is the larger of request and response, as Xen's
+ * union.  create zeroes and initialises the shared page; 0, or -EINVAL when
+ * not even one slot fits.
+ */
+int ring_front_create(struct ring_front *r, void *page, size_t bytes,
+                      size_t slot_size);
+/* Requests that can be put before the ring is full. */
+uint32_t ring_front_free(const struct ring_front *r);
+/* Write one request (not yet visible).  0, -ENOSPC full, -EPROTO. */
+int ring_front_put(struct ring_front *r, const void *req, size_t size);
+/* Make all put requests visible.  True: ring the bell. */
+bool ring_front_publish(struct ring_front *r);
+/* Take one response.  0, -EAGAIN none, -EPROTO. */
+int ring_front_take(struct ring_front *r, void *rsp, size_t size);
+/* Before sleeping: arm for the next response.  True: there is one after all,
+ * do not sleep. */
+bool ring_front_arm(struct ring_front *r);
+
+/* Backend: the mirror image.  attach takes a ring that a frontend made;
+ * 0, or -EINVAL. */
+int ring_back_attach(struct ring_back *r, void *page, size_t bytes,
+                     size_t slot_size);
+int ring_back_take(struct ring_back *r, void *req, size_t size);
+/* Write one response (not yet visible).  0, -ENOSPC: more responses than
+ * requests taken, the caller's bug; -EPROTO. */
+int ring_back_put(struct ring_back *r, const void *rsp, size_t size);
+bool ring_back_publish(struct ring_back *r);
+bool ring_back_arm(struct ring_back *r);
+
+#endif

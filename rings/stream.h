@@ -1,0 +1,40 @@
+/*
+ * Byte streams with free-running indices, the layout of Xen's console and
+ * store rings: one buffer, a producer and a consumer index, a direction.
+ *
+ * Either side may be hostile: indices of the peer are checked at each use,
+ * and an impossible distance is -EPROTO, never "empty" or "full".
+ *
+ * Ordering: R1 producer publishes prod -> A1 consumer reads prod;
+ *           R2 consumer publishes cons -> A2 producer reads cons.
+ */
+#ifndef RINGS_STREAM_H
+#define RINGS_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One direction, as one side sees it. */
+struct stream {
+    uint8_t *data; /* size bytes, shared */
+    uint32_t size; /* power of two */
+    uint32_t *prod, *cons; /* shared indices */
+    uint32_t own;  /* private copy of the index this side writes */
+};
+
+/* Attach to a direction at the indices it has now (a peer may have written
+ * before we came). */
+void stream_attach_producer(struct stream *s, uint8_t *data, uint32_t size,
+                            uint32_t *prod, uint32_t *cons);
+void stream_attach_consumer(struct stream *s, uint8_t *data, uint32_t size,
+                            uint32_t *prod, uint32_t *cons);
+
+/* Bytes written or read, 0 to n; or -EPROTO. */
+int stream_write(struct stream *s, const void *bytes, uint32_t n);
+int stream_read(struct stream *s, void *bytes, uint32_t n);
+/* Bytes that can be read or written now, or -EPROTO. */
+int stream_readable(const struct stream *s);
+int stream_writable(const struct stream *s);
+
+#endif
