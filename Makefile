@@ -95,7 +95,7 @@ $(foreach g,$(GUEST_NAMES),$(eval $(call guest_rule,$(g))))
 
 # ---- The host tool. --------------------------------------------------------
 TOOL_SRC := $(wildcard tools/*.c)
-TOOL_OBJ := $(call obj,host,$(TOOL_SRC) lib/args.c)
+TOOL_OBJ := $(call obj,host,$(TOOL_SRC) $(filter-out lib/string.c,$(LIB_C)))
 $(B)/host/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTFLAGS) -c $< -o $@
