@@ -45,7 +45,7 @@ HV_OBJ  := $(call obj,hv,$(HV_C) $(LIB_C) $(wildcard evtchn/*.c)) \
 $(B)/hv/hv/x86/asm_offsets.inc: hv/x86/asm_offsets.c
 	@mkdir -p $(@D)
 	gcc $(HVFLAGS) -MF $(@:.inc=.d) -MT $@ -S $< -o - | \
-	  sed -n 's/^@define \([A-Za-z0-9_]*\) \$$*/%define \1 /p' > $@
+	  sed -n 's/^\t@define \([A-Za-z0-9_]*\) \$$*/%define \1 /p' > $@
 $(B)/hv/%.asm.o: %.asm $(B)/hv/hv/x86/asm_offsets.inc
 	@mkdir -p $(@D)
 	nasm -felf64 -g -Fdwarf -I$(B)/hv/hv/x86/ -MD $(@:.o=.d) $< -o $@

@@ -21,6 +21,16 @@ struct timer {
     uint32_t cpu;
 };
 
+#define TIMERS_PER_PAGE 512u
+
+/* A CPU's timers, a binary heap; part of struct cpu.  Entries are pointers
+ * in pages that are added as it grows. */
+struct timer_queue {
+    uint32_t count;
+    struct timer **page[16];
+    stime_t armed; /* what the local APIC is set to; STIME_NEVER: nothing */
+};
+
 /* Nanoseconds since boot, monotonic on each CPU. */
 stime_t now(void);
 /* The raw counter behind now(), and its conversion (0 stays 0). */
@@ -28,7 +38,9 @@ uint64_t stamp_now(void);
 stime_t stamp_to_stime(uint64_t stamp);
 
 void timer_init(struct timer *t, void (*function)(struct timer *));
-/* Set or move.  A time that is past fires at the next way out to a guest. */
+/* Set or move.  A time that is past fires at once, by the interrupt.  A
+ * timer beyond the 8,192nd of a CPU is not set: vCPUs are limited so that
+ * this cannot happen. */
 void timer_set(struct timer *t, stime_t expires);
 void timer_cancel(struct timer *t);
 static inline bool timer_is_set(const struct timer *t)

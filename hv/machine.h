@@ -1,0 +1,36 @@
+/* The machine as a whole: start, stop, totals. */
+#ifndef HV_MACHINE_H
+#define HV_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv/timer.h"
+
+/* What QEMU's debug exit is told: the status becomes 2v + 1. */
+#define VERDICT_CODE_PASS  0x10
+#define VERDICT_CODE_FAIL  0x11
+#define VERDICT_CODE_PANIC 0x12
+
+struct machine_totals {
+    uint32_t nr_cpus;
+    uint64_t cpu_khz;
+    stime_t idle_time;
+    uint64_t context_switches, interrupts, hypercalls;
+};
+
+struct machine_totals machine_totals(void);
+
+/* TSC when the first line of C ran. */
+extern uint64_t boot_tsc;
+/* Text of -fw_cfg opt/belfry/args: options of this run, "" if none. */
+extern char run_args[256];
+
+/* Main program of CPU 0, on its own stack. */
+void hv_main(void);
+
+/* Stop with a verdict (VERDICT_CODE_*); never returns.  @reboot: reset
+ * instead, where there is no debug exit. */
+_Noreturn void machine_stop(int code, bool reboot);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * A CPU: its stacks, its descriptor tables, and what it runs.
+ *
+ * struct cpu stands at the very top of the CPU's stack block (layout.h), and
+ * the frame of the guest's registers right under it, so entry.asm reaches
+ * both from rsp by constants.  GS is never the hypervisor's.
+ */
+#ifndef X86_CPU_H
+#define X86_CPU_H
+
+#include <stdint.h>
+
+#include "hv/cpu.h"
+#include "hv/domain.h"
+#include "hv/x86/layout.h"
+
+/* Selectors of the hypervisor's own GDT page (Xen's ABI fixes the FLAT_*
+ * ones of guests: 0xe023, 0xe02b, 0xe033). */
+#define HV_GDT_FIRST 0xe000
+#define HV_CS        0xe008
+#define HV_SS        0xe010
+#define GUEST_CS32   0xe023
+#define GUEST_SS     0xe02b
+#define GUEST_CS     0xe033
+#define HV_TSS       0xe040 /* 16 bytes a CPU */
+#define HV_LDT       0xe300 /* 16 bytes a CPU */
+
+/* entry_vector of a frame that came by SYSCALL: may return by SYSRET. */
+#define TRAP_SYSCALL 0x100
+
+struct tss {
+    uint32_t reserved0;
+    uint64_t rsp0, rsp1, rsp2;
+    uint64_t reserved1;
+    uint64_t ist[7];
+    uint64_t reserved2;
+    uint16_t reserved3, io_map;
+} __attribute__((packed));
+
+enum { IST_NONE, IST_DF, IST_MC, IST_NMI, IST_DB };
+
+struct cpu {
+    struct vcpu *current; /* NULL while idle */
+    uint32_t id, apic_id;
+    uint32_t need_resched; /* look for another vCPU on the way out */
+    uint32_t gdt_vcpu;     /* whose slot GDTR points at; ~0: the image's */
+    uint64_t cr3;
+    struct vcpu *fpu_owner; /* whose FPU state is in the registers */
+    struct sched_queue queue;
+    struct timer_queue timers;
+    struct tss tss __attribute__((aligned(16)));
+    uint64_t interrupts;
+    uint64_t hypercalls; /* of vCPUs that are no more */
+    const char *reason;  /* refuse_reason() of the call in progress */
+    uint64_t reason_argument;
+    bool reason_has_argument;
+    bool restarted; /* the call in progress starts again: no result */
+} __attribute__((aligned(16)));
+
+/* A constant block address from any of this CPU's stacks. */
+static inline struct cpu *this_cpu(void)
+{
+    uint64_t sp;
+
+    __asm__("mov $%c1, %0\n\tand %%rsp, %0"
+            : "=r"(sp)
+            : "i"(-(int64_t)STACK_BLOCK_SIZE));
+    return (struct cpu *)(sp + STACK_BLOCK_SIZE - sizeof(struct cpu));
+}
+
+static inline struct vcpu *current_vcpu(void)
+{
+    return this_cpu()->current;
+}
+
+/* The registers of the guest that this CPU runs. */
+static inline struct cpu_user_regs *current_regs(void)
+{
+    return (struct cpu_user_regs *)this_cpu() - 1;
+}
+
+/* Bring up this CPU: tables, control registers, FPU, SYSCALL. */
+void cpu_init(unsigned int id);
+extern bool cpu_has_smap, cpu_has_fsgsbase, cpu_has_xsave;
+extern uint32_t xsave_size;
+
+/* Load the CR3 and the segment state of a vCPU, or of nobody (NULL). */
+void cpu_switch_from(struct vcpu *prev);
+void cpu_switch_to(struct vcpu *next);
+/* The current vCPU's tables or mode have changed: reload CR3. */
+void vcpu_load_tables(struct vcpu *v);
+/* Between the kernel's and the user's tables and GS. */
+void vcpu_toggle_mode(struct vcpu *v);
+
+/* FPU state as after FNINIT, in the vCPU's save area. */
+void cpu_fpu_init_area(void *area);
+
+#endif

@@ -1,0 +1,367 @@
+; Every way into the hypervisor, and the two ways out.
+;
+; One frame a CPU, struct cpu_user_regs, right below struct cpu at the top of
+; the CPU's stack block (layout.h):
+;
+;     +REGS_SIZE  struct cpu
+;     +REGS_ES    es ds fs gs        filled in by C when it switches vCPUs
+;     +REGS_RIP   rip cs rflags rsp ss    <- rsp0 points behind ss
+;     +REGS_VECTOR-4  error code, vector (two dwords)
+;     +0          r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi
+;
+; A hypercall saves only what C may change (and leaves rbx, rbp, r12-r15 in
+; their registers until the slow way out needs them in the frame); every
+; other entry saves all.  Interrupts are off throughout.
+
+%include "asm_offsets.inc"
+
+%define F_CURRENT       REGS_SIZE + CPU_CURRENT
+%define F_NEED_RESCHED  REGS_SIZE + CPU_NEED_RESCHED
+
+extern cpu_stacks, hypercall_table
+extern hypercall_unknown, hypercall_refused, syscall_from_user
+extern trap_from_guest, trap_from_hv, trap_on_ist, bad_guest_frame
+extern exit_work
+
+%macro EX_TABLE 2               ; if %1 faults, go on at %2
+[section .ex_table progbits alloc noexec nowrite align=4]
+        dd      %1 - $, %2 - $
+__SECT__
+%endmacro
+
+%macro PUSH_CALLER_SAVED 0
+        push    rdi
+        push    rsi
+        push    rdx
+        push    rcx
+        push    rax
+        push    r8
+        push    r9
+        push    r10
+        push    r11
+%endmacro
+
+%macro PUSH_ALL 0
+        PUSH_CALLER_SAVED
+        push    rbx
+        push    rbp
+        push    r12
+        push    r13
+        push    r14
+        push    r15
+%endmacro
+
+%macro LOAD_CALLEE_SAVED 0
+        mov     rbx, [rsp + REGS_RBX]
+        mov     rbp, [rsp + REGS_RBP]
+        mov     r12, [rsp + REGS_R12]
+        mov     r13, [rsp + REGS_R13]
+        mov     r14, [rsp + REGS_R14]
+        mov     r15, [rsp + REGS_R15]
+%endmacro
+
+; The guest's flags are not ours: no AC, NT, TF, DF, IF in here.
+%macro CLEAN_FLAGS 0
+        push    2
+        popfq
+%endmacro
+
+; Is there a reason for the slow way out?  Clobbers rdi.
+%macro CHECK_EXIT_WORK 1
+        cmp     dword [rsp + F_NEED_RESCHED], 0
+        jne     %1
+        mov     rdi, [rsp + F_CURRENT]
+        mov     rdi, [rdi + VCPU_INFO]
+        movzx   edi, word [rdi]         ; pending in 1..255 and mask 0?
+        dec     edi
+        cmp     edi, 0xfe
+        jbe     %1
+%endmacro
+
+section .text
+
+; ---- SYSCALL ---------------------------------------------------------------
+;
+; LSTAR of CPU n is stub n, which knows that CPU's frame by its address.
+;
+;   in   rax = hypercall number; rdi rsi rdx r10 r8 = arguments
+;        rcx = guest rip; r11 = guest rflags; rsp = still the guest's
+;   out  rax = result; rcx and r11 are lost to SYSCALL (the hypercall page
+;        saves them)
+
+global syscall_stubs
+align 64
+syscall_stubs:
+%assign n 0
+%rep MAX_CPUS
+%assign frame (n + 1) * STACK_BLOCK_SIZE - CPU_SIZE - REGS_SIZE
+        align   32
+        mov     [rel cpu_stacks + frame + REGS_RSP], rsp
+        lea     rsp, [rel cpu_stacks + frame + REGS_RSP]
+        jmp     near syscall_entry
+%assign n n + 1
+%endrep
+
+align 64
+syscall_entry:
+        mov     qword [rsp + 8], GUEST_SS
+        push    r11
+        push    GUEST_CS
+        push    rcx
+        sub     rsp, 8
+        mov     dword [rsp + 4], TRAP_SYSCALL
+        PUSH_CALLER_SAVED
+        sub     rsp, 6 * 8
+
+        mov     rdi, [rsp + F_CURRENT]
+        cmp     byte [rdi + VCPU_KERNEL_MODE], 0
+        je      .from_user
+        inc     qword [rdi + VCPU_HYPERCALLS]
+        cmp     rax, NR_HYPERCALLS
+        jae     .unknown
+        mov     r9, r8
+        mov     r8, r10
+        mov     rcx, rdx
+        mov     rdx, rsi
+        mov     rsi, [rsp + REGS_RDI]
+        lea     r10, [rel hypercall_table]
+        call    [r10 + rax * 8]
+.result:
+        test    rax, rax
+        js      .refused
+.checked:
+        CHECK_EXIT_WORK .slow
+        jmp     return_to_guest
+
+.slow:  mov     [rsp + REGS_RAX], rax
+        mov     [rsp + REGS_RBX], rbx
+        mov     [rsp + REGS_RBP], rbp
+        mov     [rsp + REGS_R12], r12
+        mov     [rsp + REGS_R13], r13
+        mov     [rsp + REGS_R14], r14
+        mov     [rsp + REGS_R15], r15
+        xor     ebp, ebp
+        jmp     do_exit_work
+
+.refused:
+        mov     rdi, rax
+        call    hypercall_refused       ; returns its argument
+        jmp     .checked
+
+.unknown:
+        call    hypercall_unknown
+        jmp     .result
+
+.from_user:
+        mov     [rsp + REGS_RBX], rbx   ; to the guest kernel's handler
+        mov     [rsp + REGS_RBP], rbp
+        mov     [rsp + REGS_R12], r12
+        mov     [rsp + REGS_R13], r13
+        mov     [rsp + REGS_R14], r14
+        mov     [rsp + REGS_R15], r15
+        mov     rdi, rsp
+        call    syscall_from_user
+        jmp     exit_all
+
+; ---- Out -------------------------------------------------------------------
+
+; All registers are in the frame.
+global exit_all
+exit_all:
+        CHECK_EXIT_WORK do_exit_work
+        LOAD_CALLEE_SAVED
+        mov     rax, [rsp + REGS_RAX]
+        jmp     return_to_guest
+
+do_exit_work:
+        call    exit_work               ; may put another vCPU in the frame
+        LOAD_CALLEE_SAVED
+        mov     rax, [rsp + REGS_RAX]
+
+; rax, rbx, rbp, r12-r15 are the guest's already.
+return_to_guest:
+        mov     r8, [rsp + REGS_R8]
+        mov     r9, [rsp + REGS_R9]
+        mov     r10, [rsp + REGS_R10]
+        mov     rsi, [rsp + REGS_RSI]
+        mov     rdi, [rsp + REGS_RDI]
+        test    dword [rsp + REGS_VECTOR], TRAP_SYSCALL
+        jz      .iret
+        ; SYSRET faults in ring 0 on a non-canonical rcx (row X1).
+        mov     rcx, [rsp + REGS_RIP]
+        mov     rdx, rcx
+        sar     rdx, 47
+        inc     rdx
+        cmp     rdx, 1
+        ja      .iret
+        mov     rdx, [rsp + REGS_RDX]
+        mov     r11, [rsp + REGS_RFLAGS]
+        mov     rsp, [rsp + REGS_RSP]
+        o64 sysret
+
+.iret:  mov     rdx, [rsp + REGS_RDX]
+        mov     rcx, [rsp + REGS_RCX]
+        mov     r11, [rsp + REGS_R11]
+        add     rsp, REGS_RIP
+iret_to_guest:
+        iretq
+        EX_TABLE iret_to_guest, return_to_guest.bad_frame
+return_to_guest.bad_frame:
+        sub     rsp, REGS_RIP
+        mov     rdi, rsp
+        call    bad_guest_frame
+        jmp     do_exit_work
+
+; ---- Exceptions and interrupts -----------------------------------------------
+
+global trap_stubs
+align 16
+trap_stubs:
+%assign n 0
+%rep 256
+        align   16
+    %if !(n == 8 || (n >= 10 && n <= 14) || n == 17 || n == 21 || n == 29 || n == 30)
+        push    0
+    %endif
+        mov     dword [rsp + 4], n
+    %if n == 1 || n == 2 || n == 8 || n == 18
+        jmp     near ist_entry
+    %else
+        jmp     near trap_entry
+    %endif
+%assign n n + 1
+%endrep
+
+align 16
+trap_entry:
+        PUSH_ALL
+        CLEAN_FLAGS
+        mov     rdi, rsp
+        test    byte [rsp + REGS_CS], 3
+        jz      .from_hv
+.from_guest:
+        xor     ebp, ebp                ; a backtrace ends here
+        call    trap_from_guest
+        jmp     exit_all
+
+.from_hv:
+        call    trap_from_hv
+restore_all:
+        LOAD_CALLEE_SAVED
+        mov     r11, [rsp + REGS_R11]
+        mov     r10, [rsp + REGS_R10]
+        mov     r9, [rsp + REGS_R9]
+        mov     r8, [rsp + REGS_R8]
+        mov     rax, [rsp + REGS_RAX]
+        mov     rcx, [rsp + REGS_RCX]
+        mov     rdx, [rsp + REGS_RDX]
+        mov     rsi, [rsp + REGS_RSI]
+        mov     rdi, [rsp + REGS_RDI]
+        add     rsp, REGS_RIP
+        iretq
+
+; #DB, NMI, #DF and #MC have stacks of their own.  A guest's #DB goes on as
+; any trap does, on the main stack.
+ist_entry:
+        PUSH_ALL
+        CLEAN_FLAGS
+        mov     rdi, rsp
+        cmp     dword [rsp + REGS_VECTOR], 1
+        jne     .on_ist
+        test    byte [rsp + REGS_CS], 3
+        jz      trap_entry.from_hv
+        mov     rsi, rsp
+        and     rsp, -STACK_BLOCK_SIZE
+        add     rsp, STACK_BLOCK_SIZE - CPU_SIZE - REGS_SIZE
+        mov     rdi, rsp
+        mov     ecx, REGS_ES / 8
+        rep movsq
+        mov     rdi, rsp
+        jmp     trap_entry.from_guest
+.on_ist:
+        call    trap_on_ist
+        jmp     restore_all
+
+; ---- Guest memory ------------------------------------------------------------
+
+extern cpu_has_smap
+
+; int guest_copy_from(void *dst, const void *guest_src, size_t n)
+; int guest_copy_to(void *guest_dst, const void *src, size_t n)
+;
+; Only the first byte's address is checked against the hypervisor's range:
+; a copy that runs upwards meets non-canonical addresses before that range.
+
+%macro GUEST_COPY 2             ; name, register with the guest's address
+global %1
+%1:
+        mov     rax, %2
+        shr     rax, 43
+        cmp     eax, 0x1ffff0           ; HV_START >> 43
+        je      guest_copy_fault
+        mov     rcx, rdx
+        shr     rcx, 3
+        cmp     byte [rel cpu_has_smap], 0
+        jne     %%smap
+%%quads:
+        rep movsq
+        mov     ecx, edx
+        and     ecx, 7
+%%bytes:
+        rep movsb
+        xor     eax, eax
+        ret
+%%smap: stac
+%%smap_quads:
+        rep movsq
+        mov     ecx, edx
+        and     ecx, 7
+%%smap_bytes:
+        rep movsb
+        clac
+        xor     eax, eax
+        ret
+        EX_TABLE %%quads, guest_copy_fault
+        EX_TABLE %%bytes, guest_copy_fault
+        EX_TABLE %%smap_quads, guest_copy_smap_fault
+        EX_TABLE %%smap_bytes, guest_copy_smap_fault
+%endmacro
+
+        GUEST_COPY guest_copy_from, rsi
+        GUEST_COPY guest_copy_to, rdi
+
+guest_copy_smap_fault:
+        clac
+guest_copy_fault:
+        mov     eax, -14                ; -EFAULT
+        ret
+
+; bool load_selector_xx(uint16_t selector): false if it cannot be loaded.
+%macro LOAD_SELECTOR 1
+global load_selector_%1
+load_selector_%1:
+%%load: mov     %1, edi
+        mov     eax, 1
+        ret
+%%bad:  xor     eax, eax
+        mov     %1, eax
+        ret
+        EX_TABLE %%load, %%bad
+%endmacro
+
+        LOAD_SELECTOR ds
+        LOAD_SELECTOR es
+        LOAD_SELECTOR fs
+        LOAD_SELECTOR gs
+
+; bool fpu_load(const void *area): false if XRSTOR refuses it.
+global fpu_load
+fpu_load:
+        mov     eax, -1
+        mov     edx, -1
+.load:  xrstor64 [rdi]
+        mov     eax, 1
+        ret
+.bad:   xor     eax, eax
+        ret
+        EX_TABLE .load, .bad

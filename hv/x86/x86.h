@@ -1,0 +1,257 @@
+/* Every machine instruction that C has no word for, and the bits they take. */
+#ifndef X86_X86_H
+#define X86_X86_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CR0_MP         (1ULL << 1)
+#define CR0_TS         (1ULL << 3)
+#define CR0_NE         (1ULL << 5)
+#define CR0_WP         (1ULL << 16)
+#define CR4_DE         (1ULL << 3)
+#define CR4_MCE        (1ULL << 6)
+#define CR4_OSFXSR     (1ULL << 9)
+#define CR4_OSXMMEXCPT (1ULL << 10)
+#define CR4_UMIP       (1ULL << 11)
+#define CR4_FSGSBASE   (1ULL << 16)
+#define CR4_OSXSAVE    (1ULL << 18)
+#define CR4_SMEP       (1ULL << 20)
+#define CR4_SMAP       (1ULL << 21)
+
+#define EFLAGS_MBS  (1u << 1) /* always one */
+#define EFLAGS_TF   (1u << 8)
+#define EFLAGS_IF   (1u << 9)
+#define EFLAGS_DF   (1u << 10)
+#define EFLAGS_IOPL (3u << 12)
+#define EFLAGS_NT   (1u << 14)
+#define EFLAGS_RF   (1u << 16)
+#define EFLAGS_VM   (1u << 17)
+#define EFLAGS_AC   (1u << 18)
+#define EFLAGS_VIF  (1u << 19)
+#define EFLAGS_VIP  (1u << 20)
+
+#define MSR_SYSENTER_CS    0x174u
+#define MSR_PAT            0x277u
+#define MSR_EFER           0xc0000080u
+#define MSR_STAR           0xc0000081u
+#define MSR_LSTAR          0xc0000082u
+#define MSR_CSTAR          0xc0000083u
+#define MSR_SYSCALL_MASK   0xc0000084u
+#define MSR_FS_BASE        0xc0000100u
+#define MSR_GS_BASE        0xc0000101u
+#define MSR_SHADOW_GS_BASE 0xc0000102u
+#define EFER_SCE           (1u << 0)
+
+/* Xen's attributes: 0 WB, 1 WT, 2 UC-, 3 UC, 4 WC, 5 WP, 6 UC, 7 UC. */
+#define PAT_XEN 0x0000050100070406ULL
+
+struct descriptor_ptr {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+
+struct cpuid {
+    uint32_t a, b, c, d;
+};
+
+static inline struct cpuid cpuid(uint32_t leaf, uint32_t sub)
+{
+    struct cpuid r;
+
+    __asm__ volatile("cpuid"
+                     : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d)
+                     : "a"(leaf), "c"(sub));
+    return r;
+}
+
+static inline uint64_t read_msr(uint32_t msr)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void write_msr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(msr), "a"((uint32_t)value),
+                       "d"((uint32_t)(value >> 32))
+                     : "memory");
+}
+
+static inline uint64_t read_tsc(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+#define X86_REGISTER(name)                                                     \
+    static inline uint64_t read_##name(void)                                   \
+    {                                                                          \
+        uint64_t value;                                                        \
+        __asm__ volatile("mov %%" #name ", %0" : "=r"(value));                 \
+        return value;                                                          \
+    }                                                                          \
+    static inline void write_##name(uint64_t value)                            \
+    {                                                                          \
+        __asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");        \
+    }
+X86_REGISTER(cr0)
+X86_REGISTER(cr2)
+X86_REGISTER(cr3)
+X86_REGISTER(cr4)
+X86_REGISTER(dr0)
+X86_REGISTER(dr1)
+X86_REGISTER(dr2)
+X86_REGISTER(dr3)
+X86_REGISTER(dr6)
+X86_REGISTER(dr7)
+
+#define X86_SELECTOR(name)                                                     \
+    static inline uint16_t read_##name(void)                                   \
+    {                                                                          \
+        uint16_t value;                                                        \
+        __asm__ volatile("mov %%" #name ", %0" : "=r"(value));                 \
+        return value;                                                          \
+    }
+X86_SELECTOR(ds)
+X86_SELECTOR(es)
+X86_SELECTOR(fs)
+X86_SELECTOR(gs)
+
+/* Only with CR4.FSGSBASE. */
+#define X86_SEGMENT_BASE(name)                                                 \
+    static inline uint64_t read_##name(void)                                   \
+    {                                                                          \
+        uint64_t value;                                                        \
+        __asm__ volatile("rd" #name " %0" : "=r"(value));                      \
+        return value;                                                          \
+    }                                                                          \
+    static inline void write_##name(uint64_t value)                            \
+    {                                                                          \
+        __asm__ volatile("wr" #name " %0" : : "r"(value));                     \
+    }
+X86_SEGMENT_BASE(fsbase)
+X86_SEGMENT_BASE(gsbase)
+
+static inline void swapgs(void)
+{
+    __asm__ volatile("swapgs" : : : "memory");
+}
+
+static inline void clear_ts(void)
+{
+    __asm__ volatile("clts");
+}
+
+static inline void invlpg(uint64_t va)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+
+static inline void load_gdt(const struct descriptor_ptr *p)
+{
+    __asm__ volatile("lgdt %0" : : "m"(*p));
+}
+
+static inline void load_idt(const struct descriptor_ptr *p)
+{
+    __asm__ volatile("lidt %0" : : "m"(*p));
+}
+
+static inline void load_ldt(uint16_t selector)
+{
+    __asm__ volatile("lldt %0" : : "r"(selector));
+}
+
+static inline void load_tr(uint16_t selector)
+{
+    __asm__ volatile("ltr %0" : : "r"(selector));
+}
+
+static inline void xsetbv(uint64_t value)
+{
+    __asm__ volatile("xsetbv"
+                     :
+                     : "c"(0), "a"((uint32_t)value),
+                       "d"((uint32_t)(value >> 32)));
+}
+
+static inline void xsave(void *area)
+{
+    __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u)
+                     : "memory");
+}
+
+static inline void xrstor(const void *area)
+{
+    __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u)
+                     : "memory");
+}
+
+static inline void fxsave(void *area)
+{
+    __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+
+static inline void fxrstor(const void *area)
+{
+    __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+}
+
+static inline uint8_t in8(uint16_t port)
+{
+    uint8_t value;
+
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline void out8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void out16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint32_t in32(uint16_t port)
+{
+    uint32_t value;
+
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline void out32(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+/* Sleep until an interrupt has been taken; interrupts are off again after. */
+static inline void idle_once(void)
+{
+    __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
+static inline void halt(void)
+{
+    __asm__ volatile("cli; hlt" : : : "memory");
+}
+
+static inline uint64_t read_rsp(void)
+{
+    uint64_t value;
+
+    __asm__("mov %%rsp, %0" : "=r"(value));
+    return value;
+}
+
+#endif
