@@ -1,6 +1,6 @@
 /*
  * Error numbers: the host's where there is a host, else Xen's table, which
- * has the same values.
+ * has the same values, and two that Xen never returns but our libraries do.
  */
 #ifndef LIB_ERRNO_H
 #define LIB_ERRNO_H
@@ -11,6 +11,8 @@
 #define XEN_ERRNO(name, value) name = value,
 enum errno_value {
 #include <xen/errno.h>
+    EPIPE = 32,  /* the peer has gone */
+    EPROTO = 71, /* the peer broke the protocol */
 };
 #undef XEN_ERRNO
 #endif

@@ -18,6 +18,9 @@
  *
  * A slot is reused only after its response was taken, so the front's
  * requests need no acquire of their own: A2 orders them.
+ *
+ * The peer's index is read only when what was last seen of it is used up:
+ * a batch costs one read of the line that the peer writes.
  */
 #ifndef RINGS_REQRSP_H
 #define RINGS_REQRSP_H
@@ -25,6 +28,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "rings/shared_copy.h"
 
 /* Shared header.  [F] frontend writes, [B] backend writes. */
 struct ring_shared {
@@ -42,12 +47,15 @@ struct ring_stats {
     uint32_t notified, suppressed, full, prod_at_notify;
 };
 
-/* One side's private view.  Never in shared memory. */
+/* One side's private view.  Never in shared memory.  A call may go on until
+ * its index meets the limit; a fault draws both limits in. */
 struct ring_front {
     struct ring_shared *shared;
     uint32_t slot_size, nr_slots;
     uint32_t req_prod, req_published, rsp_cons;
-    int fault; /* 0 or -EPROTO, sticky */
+    uint32_t req_limit; /* put up to here: rsp_cons + nr_slots */
+    uint32_t rsp_limit; /* take up to here: rsp_prod as last seen */
+    int fault;          /* 0 or -EPROTO, sticky */
     struct ring_stats stats;
 };
 
@@ -55,6 +63,8 @@ struct ring_back {
     struct ring_shared *shared;
     uint32_t slot_size, nr_slots;
     uint32_t req_cons, rsp_prod, rsp_published;
+    uint32_t req_limit; /* take up to here: req_prod as last seen */
+    uint32_t rsp_limit; /* put up to here: req_cons */
     int fault;
     struct ring_stats stats;
 };
@@ -64,32 +74,109 @@ uint32_t ring_slots(size_t bytes, size_t slot_size);
 
 /*
  * Frontend.  slot_size is the larger of request and response, as Xen's
- * union.  create zeroes and initialises the shared page; 0, or -EINVAL when
- * not even one slot fits.
+ * union; a size larger than that is -EINVAL in each call.  create zeroes and
+ * initialises the shared page; 0, or -EINVAL when not even one slot fits.
  */
 int ring_front_create(struct ring_front *r, void *page, size_t bytes,
                       size_t slot_size);
 /* Requests that can be put before the ring is full. */
 uint32_t ring_front_free(const struct ring_front *r);
 /* Write one request (not yet visible).  0, -ENOSPC full, -EPROTO. */
-int ring_front_put(struct ring_front *r, const void *req, size_t size);
+static inline int ring_front_put(struct ring_front *r, const void *req,
+                                 size_t size);
 /* Make all put requests visible.  True: ring the bell. */
 bool ring_front_publish(struct ring_front *r);
 /* Take one response.  0, -EAGAIN none, -EPROTO. */
-int ring_front_take(struct ring_front *r, void *rsp, size_t size);
+static inline int ring_front_take(struct ring_front *r, void *rsp, size_t size);
 /* Before sleeping: arm for the next response.  True: there is one after all,
- * do not sleep. */
+ * do not sleep.  False once a fault was reported: nothing will come. */
 bool ring_front_arm(struct ring_front *r);
 
 /* Backend: the mirror image.  attach takes a ring that a frontend made;
  * 0, or -EINVAL. */
 int ring_back_attach(struct ring_back *r, void *page, size_t bytes,
                      size_t slot_size);
-int ring_back_take(struct ring_back *r, void *req, size_t size);
+static inline int ring_back_take(struct ring_back *r, void *req, size_t size);
 /* Write one response (not yet visible).  0, -ENOSPC: more responses than
  * requests taken, the caller's bug; -EPROTO. */
-int ring_back_put(struct ring_back *r, const void *rsp, size_t size);
+static inline int ring_back_put(struct ring_back *r, const void *rsp,
+                                size_t size);
 bool ring_back_publish(struct ring_back *r);
 bool ring_back_arm(struct ring_back *r);
+
+/*
+ * The four calls made once a message, in the header because a size known
+ * when compiling turns the copy into a row of moves: a call is then some 25
+ * instructions for 64 bytes instead of 60.  What follows a limit that is
+ * met is in reqrsp.c.
+ */
+int ring_front_put_refused(struct ring_front *r, size_t size);
+int ring_front_look(struct ring_front *r, size_t size);
+int ring_back_look(struct ring_back *r, size_t size);
+int ring_back_put_refused(const struct ring_back *r, size_t size);
+
+static inline uint8_t *ring_slot(struct ring_shared *shared, uint32_t index,
+                                 uint32_t nr_slots, uint32_t slot_size)
+{
+    return shared->slots + (size_t)(index & (nr_slots - 1)) * slot_size;
+}
+
+static inline int ring_front_put(struct ring_front *r, const void *req,
+                                 size_t size)
+{
+    if (__builtin_expect(r->req_prod == r->req_limit || size > r->slot_size, 0))
+        return ring_front_put_refused(r, size);
+
+    shared_copy(ring_slot(r->shared, r->req_prod, r->nr_slots, r->slot_size),
+                req, size);
+    r->req_prod++;
+    return 0;
+}
+
+static inline int ring_front_take(struct ring_front *r, void *rsp, size_t size)
+{
+    if (r->rsp_cons == r->rsp_limit || size > r->slot_size) {
+        int error = ring_front_look(r, size);
+
+        if (error)
+            return error;
+    }
+
+    shared_copy(rsp,
+                ring_slot(r->shared, r->rsp_cons, r->nr_slots, r->slot_size),
+                size);
+    r->rsp_cons++;
+    r->req_limit++;
+    return 0;
+}
+
+static inline int ring_back_take(struct ring_back *r, void *req, size_t size)
+{
+    if (r->req_cons == r->req_limit || size > r->slot_size) {
+        int error = ring_back_look(r, size);
+
+        if (error)
+            return error;
+    }
+
+    shared_copy(req,
+                ring_slot(r->shared, r->req_cons, r->nr_slots, r->slot_size),
+                size);
+    r->req_cons++;
+    r->rsp_limit++;
+    return 0;
+}
+
+static inline int ring_back_put(struct ring_back *r, const void *rsp,
+                                size_t size)
+{
+    if (__builtin_expect(r->rsp_prod == r->rsp_limit || size > r->slot_size, 0))
+        return ring_back_put_refused(r, size);
+
+    shared_copy(ring_slot(r->shared, r->rsp_prod, r->nr_slots, r->slot_size),
+                rsp, size);
+    r->rsp_prod++;
+    return 0;
+}
 
 #endif
