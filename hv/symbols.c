@@ -1,0 +1,53 @@
+/*
+ * Names for addresses in guests, from the symbol tables of their modules.
+ *
+ * Only for people to read: an address without a name is the empty string.
+ */
+#include "hv/domain.h"
+#include "hv/elf.h"
+#include "hv/modules.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+/* The last answer: a listing asks for the same address for many ports. */
+static struct {
+    spinlock_t lock;
+    uint64_t generation, rip;
+    char text[64];
+} last;
+
+/* Symbol names are the image's: let nothing through that upsets a
+ * terminal or a JSON document. */
+static void make_printable(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text <= ' ' || *text > '~' || *text == '"' || *text == '\\')
+            *text = '?';
+}
+
+static void look_up(const struct domain *d, uint64_t rip, char *buf,
+                    size_t size)
+{
+    const struct module *m = &modules[d->module];
+    const char *name;
+    uint64_t offset;
+
+    buf[0] = '\0';
+    if (!elf_symbol(m->image, m->size, rip, &name, &offset))
+        return;
+    format_string(buf, size, "%.*s+%#lx", (int)size - 20, name, offset);
+    make_printable(buf);
+}
+
+void domain_symbol(const struct domain *d, uint64_t rip, char *buf,
+                   size_t size)
+{
+    spin_lock(&last.lock);
+    if (last.generation != d->generation || last.rip != rip) {
+        last.generation = d->generation;
+        last.rip = rip;
+        look_up(d, rip, last.text, sizeof(last.text));
+    }
+    string_copy(buf, last.text, size);
+    spin_unlock(&last.lock);
+}
