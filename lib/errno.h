@@ -1,6 +1,6 @@
 /*
  * Error numbers: the host's where there is a host, else Xen's table, which
- * has the same values, and two that Xen never returns but our libraries do.
+ * has the same values, and three that Xen never returns to a guest.
  */
 #ifndef LIB_ERRNO_H
 #define LIB_ERRNO_H
@@ -11,8 +11,9 @@
 #define XEN_ERRNO(name, value) name = value,
 enum errno_value {
 #include <xen/errno.h>
-    EPIPE = 32,  /* the peer has gone */
-    EPROTO = 71, /* the peer broke the protocol */
+    EPIPE = 32,    /* the peer has gone */
+    EPROTO = 71,   /* the peer broke the protocol */
+    ERESTART = 85, /* inside the hypervisor: call again */
 };
 #undef XEN_ERRNO
 #endif
