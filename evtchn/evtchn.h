@@ -7,14 +7,19 @@
  * from outside are the evtchn_hook_* functions at the end, which the
  * hypervisor and the host tests each implement.
  *
- * Locks.  evtchn_domain.lock guards the allocation of ports and buckets, and
- * virq_port.  evtchn.lock guards one port.  An operation on both ends of a
- * channel takes the two port locks by ascending address, in double_lock().
- * Order: domain lock, then port locks; a send takes its own port's lock
- * alone, which keeps the peer from going away, since closing takes both.
+ * Locks.  evtchn_domain.lock guards which of the domain's ports are free, its
+ * buckets and the VIRQ tables; the owner opens and closes ports under it.
+ * evtchn.lock guards one port; whatever changes both ends of a channel holds
+ * both port locks, taken by ascending address (lock_with_peer, lock_two).
+ * Order: domain lock, then port locks.  A send takes its own port's lock
+ * alone: that keeps the peer from going away, since closing either end takes
+ * both locks.
  *
- * nr_valid only grows: a port below it has a bucket for ever (published with
- * store_release after the bucket), so readers need no lock to look a port up.
+ * Life of memory.  nr_valid only grows: a port below it has a bucket for as
+ * long as the domain's memory lives (published with store_release after the
+ * bucket), so readers look a port up without a lock.  A bound port points at
+ * its peer's record; that is safe because a domain's memory goes only after
+ * evtchn_domain_destroy() has closed all its ports.
  */
 #ifndef EVTCHN_H
 #define EVTCHN_H
@@ -32,6 +37,7 @@
 #define EVTCHN_PER_BUCKET  32u   /* one page of 128-byte ports */
 #define EVTCHN_NR_BUCKETS  (EVTCHN_MAX_PORTS / EVTCHN_PER_BUCKET)
 
+struct belfry_channel;
 struct evtchn_domain;
 
 enum evtchn_state {
@@ -43,24 +49,50 @@ enum evtchn_state {
     EVTCHN_IPI,
 };
 
+/* The stamps of this module: cheap, monotonic on a CPU, never 0.  No hook,
+ * since every send takes one; on a host it works just the same. */
+static inline uint64_t evtchn_stamp(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+/*
+ * Counters of one port, from its opening on; stamps of 0: never.
+ *
+ * A notification is raised under the lock of the end it comes from: the
+ * peer's for a bound channel, the port's own for a VIRQ or an IPI.  That
+ * lock guards the first group and `lock` of the port itself the second, so
+ * a send needs no atomic counters.  Read both groups through evtchn_info().
+ */
+struct evtchn_counters {
+    uint64_t sent;      /* notifications raised on this port */
+    uint64_t coalesced; /* of these, found pending already set */
+    uint64_t masked;    /* of these, set pending while masked, unpolled */
+    uint64_t last_sent, last_prompt, pending_since;
+
+    uint64_t rung;    /* by the owner on the peer's port */
+    uint64_t dropped; /* by the owner while there was no peer */
+    uint64_t late;    /* of `masked`, delivered by unmask */
+    uint64_t last_late;
+};
+
 struct evtchn {
     spinlock_t lock;
-    uint8_t state; /* enum evtchn_state */
-    uint16_t vcpu; /* the vCPU that is notified */
-    uint32_t port;
+    uint8_t state;   /* enum evtchn_state */
+    uint8_t waiting; /* atomic: became pending while masked, undelivered */
+    uint8_t reserved;
+    uint16_t vcpu;   /* the vCPU that is notified */
+    uint16_t port;   /* its own number, constant */
     union {
         uint16_t unbound_domid; /* who may bind */
         struct {
             struct evtchn_domain *domain;
+            struct evtchn *port;
             uint64_t generation;
-            uint32_t port;
         } remote;
         uint32_t virq;
     } u;
-    /* Counters of notifications raised on this port (hv/abi/belfry.h says
-     * what each counts); stamps in evtchn_hook_stamp() units, 0: never. */
-    uint64_t sent, delivered, coalesced, dropped;
-    uint64_t last_sent, last_delivered, pending_since;
+    struct evtchn_counters n;
 } __attribute__((aligned(128)));
 _Static_assert(sizeof(struct evtchn) == 128, "32 ports a page");
 
@@ -70,7 +102,7 @@ struct evtchn_vcpu {
     uint32_t id;
     struct vcpu_info *info; /* [GST] shared with the guest */
     uint32_t virq_port[NR_VIRQS]; /* port that each per-vCPU VIRQ is bound to */
-    bool polling;           /* waits in poll for one of some ports */
+    bool polling;           /* atomic: waits in poll for one of some ports */
     uint32_t poll_port;     /* the only port polled, or 0: several */
 };
 
@@ -78,47 +110,72 @@ struct evtchn_vcpu {
 struct evtchn_domain {
     uint16_t domid;
     bool privileged;
-    bool dying; /* lock: no new ports once set */
     uint64_t generation;
     struct shared_info *shared; /* [GST] pending and mask bits */
     uint32_t nr_vcpus;
     struct evtchn_vcpu **vcpu; /* nr_vcpus pointers */
-    spinlock_t lock;
-    uint32_t nr_valid;               /* only grows */
-    uint32_t next_hint;              /* lock: where to look for a free port */
-    uint32_t nr_polling;             /* vCPUs in poll, changed atomically */
-    uint32_t global_virq_port[NR_VIRQS]; /* lock */
+    uint32_t nr_valid;         /* only grows */
+    uint32_t nr_polling;       /* vCPUs in poll, changed atomically */
     struct evtchn *bucket[EVTCHN_NR_BUCKETS];
-    uint64_t total_sent, total_received;
+
+    spinlock_t lock; /* of what follows, and of growing nr_valid */
+    bool dying;      /* no new ports once set */
+    uint32_t next_hint; /* no port below it is free */
+    uint32_t closed;    /* where evtchn_domain_destroy() stands */
+    uint32_t global_virq_port[NR_VIRQS];
+    uint64_t closed_sent, closed_received; /* by ports that were closed */
 };
 
 /* Start-up of a domain: port 0 reserved.  Fields of identity, shared and
- * vcpu are set by the caller.  0 or -ENOMEM. */
+ * vcpu are set by the caller, all else is zero.  0 or -ENOMEM. */
 int evtchn_domain_init(struct evtchn_domain *d);
 
-/* Close every port (the domain is dying) and free the buckets.  Peers' ends
- * become unbound.  Bounded by EVTCHN_MAX_PORTS; at most @budget ports a
- * call: returns true when all is done, else call again. */
+/* The domain is dying: close every port, and open none any more.  Peers'
+ * ends become unbound.  At most @budget ports a call: returns true when all
+ * is done, else call again. */
 bool evtchn_domain_destroy(struct evtchn_domain *d, unsigned int budget);
+
+/* Free the buckets, when nobody has a reference to the domain any more. */
+void evtchn_domain_free(struct evtchn_domain *d);
 
 /* The port's record, or NULL if it was never allocated.  No lock needed. */
 struct evtchn *evtchn_lookup(struct evtchn_domain *d, uint32_t port);
 
 /*
- * EVTCHNOP_* on behalf of vCPU @v of @d: the argument is a private copy of
- * the guest's structure, OUT fields are written to it.  All errors are those
- * Xen 4.17 gives.  DOMID_SELF in dom fields is resolved here.
+ * EVTCHNOP_* on behalf of @d: the argument is a private copy of the guest's
+ * structure, OUT fields are written to it.  All errors are those Xen 4.17
+ * gives.  DOMID_SELF in dom fields is resolved here.
  */
+
+/* -ESRCH no such domain; -EPERM another domain's port, @d not privileged;
+ * -EINVAL it is dying; -ENOSPC no port left; -ENOMEM. */
 int evtchn_alloc_unbound(struct evtchn_domain *d,
                          struct evtchn_alloc_unbound *op);
+/* Close the port that evtchn_alloc_unbound() has just opened, in whichever
+ * domain: its caller could not be told of it. */
+void evtchn_undo_alloc(struct evtchn_domain *d,
+                       const struct evtchn_alloc_unbound *op);
+/* -ESRCH no such domain; -EINVAL its port is not unbound, or not for @d;
+ * -ENOSPC no local port left; -ENOMEM.  The local port is left pending. */
 int evtchn_bind_interdomain(struct evtchn_domain *d,
                             struct evtchn_bind_interdomain *op);
+/* -EINVAL no such VIRQ, or a global one and not vCPU 0; -ENOENT no such
+ * vCPU; -EEXIST it is bound; -ENOSPC; -ENOMEM.  As on Xen, any domain may
+ * bind any VIRQ: those of the initial domain never fire for others. */
 int evtchn_bind_virq(struct evtchn_domain *d, struct evtchn_bind_virq *op);
+/* -ENOENT no such vCPU; -ENOSPC; -ENOMEM. */
 int evtchn_bind_ipi(struct evtchn_domain *d, struct evtchn_bind_ipi *op);
+/* -ENOENT no such vCPU; -EINVAL no such port, or one that cannot move. */
 int evtchn_bind_vcpu(struct evtchn_domain *d, uint32_t port, uint32_t vcpu);
+/* -EINVAL the port is not open. */
 int evtchn_close(struct evtchn_domain *d, uint32_t port);
+/* -EINVAL nothing can be sent on this port.  0 also when it is unbound: the
+ * notification is dropped, and counted as such. */
 int evtchn_send(struct evtchn_domain *d, uint32_t port);
+/* -ESRCH no such domain; -EINVAL the port was never allocated; -EPERM
+ * another domain's port, @d not privileged. */
 int evtchn_status(struct evtchn_domain *d, struct evtchn_status *op);
+/* -EINVAL the port was never allocated. */
 int evtchn_unmask(struct evtchn_domain *d, uint32_t port);
 
 /* Raise a per-vCPU VIRQ; nothing happens if it is not bound. */
@@ -126,8 +183,27 @@ void evtchn_send_virq(struct evtchn_vcpu *v, uint32_t virq);
 /* Raise a global VIRQ of a domain; nothing happens if it is not bound. */
 void evtchn_send_global_virq(struct evtchn_domain *d, uint32_t virq);
 
+/*
+ * Polling.  A vCPU that polls is woken when one of its ports becomes pending,
+ * masked or not.  In this order, so that no wake-up is lost:
+ *
+ *   1. every port passes evtchn_poll_check();
+ *   2. the vCPU is marked blocked, so that a wake finds it so;
+ *   3. evtchn_poll_begin(): a full barrier, pairs with the locked setting of
+ *      the pending bit in evtchn_raise(), which then looks at nr_polling;
+ *   4. one of the ports evtchn_is_pending(): evtchn_poll_end(), and do not
+ *      block after all.
+ *
+ * A wake by this module, for a polled port or for an upcall, ends the poll
+ * first; who wakes the vCPU otherwise (a time-out) calls evtchn_poll_end().
+ */
+
 /* 0 if the port can be polled, -EINVAL if nothing can ever ring it. */
 int evtchn_poll_check(struct evtchn_domain *d, uint32_t port);
+/* @port: the only one polled, or 0 if there are several. */
+void evtchn_poll_begin(struct evtchn_vcpu *v, uint32_t port);
+/* Harmless if it does not poll. */
+void evtchn_poll_end(struct evtchn_vcpu *v);
 /* Is its pending bit set?  The port must have passed evtchn_poll_check. */
 bool evtchn_is_pending(const struct evtchn_domain *d, uint32_t port);
 
@@ -137,6 +213,18 @@ static inline bool evtchn_upcall_due(const struct evtchn_vcpu *v)
     return read_once(&v->info->evtchn_upcall_pending) &&
            !read_once(&v->info->evtchn_upcall_mask);
 }
+
+/*
+ * The next port >= *port that is not free: *port and all of *info but what
+ * the module cannot know (vcpu_state and what follows it but the counters).
+ * Stamps are raw; the caller converts them to times.  false at the end.
+ */
+bool evtchn_info(struct evtchn_domain *d, uint32_t *port,
+                 struct belfry_channel *info);
+
+/* Notifications the domain has sent and received over all ports, ever. */
+void evtchn_totals(struct evtchn_domain *d, uint64_t *sent,
+                   uint64_t *received);
 
 /*
  * Recount: the states of all ports of @d agree with their peers' and with
@@ -152,24 +240,19 @@ unsigned int evtchn_audit(struct evtchn_domain *d, uint64_t *ports,
  * ---- Hooks: implemented by the hypervisor (hv/evtchn_glue.c) and by tests.
  */
 
-/* A live domain by id with a reference, or NULL.  DOMID_SELF is not passed. */
+/* A domain by id with a reference, or NULL.  DOMID_SELF is not passed; no
+ * lock of this module is held. */
 struct evtchn_domain *evtchn_hook_get(uint16_t domid);
 void evtchn_hook_put(struct evtchn_domain *d);
 
-/* The vCPU has a new upcall pending: if it is blocked, make it runnable.
- * Called with a port lock held; must not call back into this module. */
+/* If the vCPU is blocked, make it runnable: an upcall has become pending for
+ * it, or a port that it polls.  Called with a port lock held; must not call
+ * back into this module. */
 void evtchn_hook_wake(struct evtchn_vcpu *v);
-
-/* The port became pending while masked or not: wake vCPUs of @d that poll
- * it.  Called only while d->nr_polling is not 0. */
-void evtchn_hook_wake_pollers(struct evtchn_domain *d, uint32_t port);
 
 /* Zeroed page of 4,096 bytes charged to nobody, or NULL. */
 void *evtchn_hook_alloc_page(void);
 void evtchn_hook_free_page(void *page);
-
-/* A cheap time stamp, monotonic a CPU, never 0 (the TSC in the hypervisor). */
-uint64_t evtchn_hook_stamp(void);
 
 /* Why a call is being refused, for `belfry refused`; text is static. */
 void evtchn_hook_reason(const char *text);

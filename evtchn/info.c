@@ -1,0 +1,206 @@
+/*
+ * Looking at ports: for the control tool, and the audit.
+ *
+ * Nothing here changes a port.  A port is described with its own and its
+ * peer's lock held, so that its counters agree with each other.
+ */
+#include "evtchn/private.h"
+
+#include "hv/abi/belfry.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void describe_state(const struct evtchn *chn,
+                           struct belfry_channel *info)
+{
+    switch (chn->state) {
+    case EVTCHN_UNBOUND:
+        info->state = BELFRY_PORT_UNBOUND;
+        info->remote_id = chn->u.unbound_domid;
+        break;
+    case EVTCHN_INTERDOMAIN:
+        info->state = BELFRY_PORT_INTERDOMAIN;
+        info->remote_id = chn->u.remote.domain->domid;
+        info->remote_port = chn->u.remote.port->port;
+        info->remote_generation = chn->u.remote.generation;
+        break;
+    case EVTCHN_VIRQ:
+        info->state = BELFRY_PORT_VIRQ;
+        info->virq = chn->u.virq;
+        break;
+    default:
+        info->state = BELFRY_PORT_IPI;
+        break;
+    }
+}
+
+static bool is_polled(const struct evtchn_domain *d, uint32_t port)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        uint32_t polled = read_once(&d->vcpu[i]->poll_port);
+
+        if (read_once(&d->vcpu[i]->polling) && (polled == 0 || polled == port))
+            return true;
+    }
+    return false;
+}
+
+/* The bits that the guest and we share. */
+static void describe_bits(const struct evtchn_domain *d,
+                          const struct evtchn *chn,
+                          struct belfry_channel *info)
+{
+    const struct vcpu_info *v = read_once(&d->vcpu[chn->vcpu]->info);
+
+    info->pending = bit_test(d->shared->evtchn_pending, chn->port);
+    info->masked = bit_test(d->shared->evtchn_mask, chn->port);
+    info->selector = bit_test(&v->evtchn_pending_sel, chn->port / 64u);
+    info->upcall_pending = read_once(&v->evtchn_upcall_pending) != 0;
+    info->upcall_masked = read_once(&v->evtchn_upcall_mask) != 0;
+    info->polled = is_polled(d, chn->port);
+}
+
+static void describe_counters(const struct evtchn *chn,
+                              struct belfry_channel *info)
+{
+    const struct evtchn_counters *n = &chn->n;
+
+    info->sent = n->sent;
+    info->coalesced = n->coalesced;
+    info->delivered = n->sent - n->coalesced - n->masked + n->late;
+    info->dropped = n->dropped;
+    info->last_sent = n->last_sent;
+    info->last_delivered = later(n->last_prompt, n->last_late);
+    info->pending_since = info->pending ? n->pending_since : 0;
+}
+
+bool evtchn_info(struct evtchn_domain *d, uint32_t *port,
+                 struct belfry_channel *info)
+{
+    for (; *port < load_acquire(&d->nr_valid); ++*port) {
+        struct evtchn *chn = port_at(d, *port);
+        struct evtchn *peer = evtchn_lock_with_peer(chn);
+        bool found = port_is_open(chn);
+
+        if (found) {
+            memset(info, 0, sizeof(*info));
+            info->port = chn->port;
+            info->vcpu = chn->vcpu;
+            describe_state(chn, info);
+            describe_bits(d, chn, info);
+            describe_counters(chn, info);
+        }
+        evtchn_unlock_with_peer(chn, peer);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+void evtchn_totals(struct evtchn_domain *d, uint64_t *sent, uint64_t *received)
+{
+    spin_lock(&d->lock);
+    *sent = d->closed_sent;
+    *received = d->closed_received;
+    for (uint32_t port = 1; port < d->nr_valid; port++) {
+        struct evtchn *chn = port_at(d, port);
+        struct evtchn *peer = evtchn_lock_with_peer(chn);
+
+        if (port_is_open(chn)) {
+            *sent += chn->n.rung;
+            *received += chn->n.sent;
+        }
+        evtchn_unlock_with_peer(chn, peer);
+    }
+    spin_unlock(&d->lock);
+}
+
+/* ---- The audit. ---- */
+
+struct audit {
+    struct evtchn_domain *domain;
+    void (*report)(void *ctx, const char *text);
+    void *ctx;
+    unsigned int differences;
+};
+
+static void differ(struct audit *a, uint32_t port, const char *what)
+{
+    char text[96];
+
+    format_string(text, sizeof(text), "dom%u port %u: %s", a->domain->domid,
+                  port, what);
+    a->report(a->ctx, text);
+    a->differences++;
+}
+
+static void audit_bound(struct audit *a, const struct evtchn *chn)
+{
+    const struct evtchn *peer = chn->u.remote.port;
+
+    if (peer->state != EVTCHN_INTERDOMAIN || peer->u.remote.port != chn ||
+        peer->u.remote.domain != a->domain)
+        differ(a, chn->port, "its peer is not bound to it");
+    else if (chn->u.remote.generation != chn->u.remote.domain->generation ||
+             port_lookup(chn->u.remote.domain, peer->port) != peer)
+        differ(a, chn->port, "its peer is not the domain's it was bound to");
+}
+
+static void audit_port(struct audit *a, uint32_t port)
+{
+    struct evtchn_domain *d = a->domain;
+    struct evtchn *chn = port_at(d, port);
+
+    if (chn->port != port)
+        differ(a, port, "its record bears another number");
+    if (spin_is_locked(&chn->lock))
+        differ(a, port, "its lock was left held");
+    if (chn->vcpu >= d->nr_vcpus)
+        differ(a, port, "it notifies a vCPU that does not exist");
+    else if (chn->state == EVTCHN_INTERDOMAIN)
+        audit_bound(a, chn);
+    else if (chn->state == EVTCHN_VIRQ &&
+             *evtchn_virq_slot(d->vcpu[chn->vcpu], chn->u.virq) != port)
+        differ(a, port, "its VIRQ is bound to another port");
+    else if (chn->state == EVTCHN_FREE && port < d->next_hint)
+        differ(a, port, "it is free and would never be found");
+    if ((chn->state == EVTCHN_RESERVED) != (port == 0))
+        differ(a, port, "port 0 alone is reserved");
+}
+
+static void audit_virq(struct audit *a, uint32_t port, uint32_t virq)
+{
+    const struct evtchn *chn = port_lookup(a->domain, port);
+
+    if (port != 0 && (chn == NULL || chn->state != EVTCHN_VIRQ ||
+                      chn->u.virq != virq))
+        differ(a, port, "a VIRQ points at it, but it is none");
+}
+
+unsigned int evtchn_audit(struct evtchn_domain *d, uint64_t *ports,
+                          void (*report)(void *ctx, const char *text),
+                          void *ctx)
+{
+    struct audit a = { .domain = d, .report = report, .ctx = ctx };
+    uint32_t polling = 0;
+
+    for (uint32_t port = 0; port < d->nr_valid; port++)
+        audit_port(&a, port);
+    for (uint32_t virq = 0; virq < NR_VIRQS; virq++)
+        audit_virq(&a, d->global_virq_port[virq], virq);
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        for (uint32_t virq = 0; virq < NR_VIRQS; virq++)
+            audit_virq(&a, d->vcpu[i]->virq_port[virq], virq);
+        polling += d->vcpu[i]->polling;
+    }
+    if (polling != d->nr_polling)
+        differ(&a, 0, "the count of polling vCPUs is wrong");
+    *ports += d->nr_valid;
+
+    return a.differences;
+}

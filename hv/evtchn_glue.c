@@ -1,0 +1,245 @@
+/*
+ * event_channel_op, and what evtchn/ needs of the hypervisor.
+ *
+ * The argument is copied in once, the copy is worked on, and copied out; if
+ * that fails, what the call had opened is closed again.
+ */
+#include "evtchn/evtchn.h"
+
+#include "hv/domain.h"
+#include "hv/guest_copy.h"
+#include "hv/hypercall.h"
+#include "hv/refused.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+
+/* ---- Hooks of evtchn/. ---- */
+
+struct evtchn_domain *evtchn_hook_get(uint16_t domid)
+{
+    struct domain *d = domain_get(domid);
+
+    return d == NULL ? NULL : &d->evtchn;
+}
+
+void evtchn_hook_put(struct evtchn_domain *d)
+{
+    domain_put(container_of(d, struct domain, evtchn));
+}
+
+void evtchn_hook_wake(struct evtchn_vcpu *v)
+{
+    sched_wake(container_of(v, struct vcpu, evtchn));
+}
+
+void *evtchn_hook_alloc_page(void)
+{
+    return alloc_page_memory();
+}
+
+void evtchn_hook_free_page(void *page)
+{
+    free_page_memory(page);
+}
+
+void evtchn_hook_reason(const char *text)
+{
+    refuse_reason(text);
+}
+
+/* ---- The hypercall. ---- */
+
+union argument {
+    struct evtchn_alloc_unbound alloc_unbound;
+    struct evtchn_bind_interdomain bind_interdomain;
+    struct evtchn_bind_virq bind_virq;
+    struct evtchn_bind_pirq bind_pirq;
+    struct evtchn_bind_ipi bind_ipi;
+    struct evtchn_bind_vcpu bind_vcpu;
+    struct evtchn_close close;
+    struct evtchn_status status;
+    struct evtchn_unmask unmask;
+    struct evtchn_init_control init_control;
+    struct evtchn_expand_array expand_array;
+    struct evtchn_set_priority set_priority;
+    struct evtchn_reset reset;
+};
+
+static int alloc_unbound(struct vcpu *v, union argument *arg)
+{
+    return evtchn_alloc_unbound(&v->domain->evtchn, &arg->alloc_unbound);
+}
+
+static int bind_interdomain(struct vcpu *v, union argument *arg)
+{
+    return evtchn_bind_interdomain(&v->domain->evtchn, &arg->bind_interdomain);
+}
+
+static int bind_virq(struct vcpu *v, union argument *arg)
+{
+    return evtchn_bind_virq(&v->domain->evtchn, &arg->bind_virq);
+}
+
+static int bind_pirq(struct vcpu *v, union argument *arg)
+{
+    (void)v;
+    (void)arg;
+    refuse_reason("no domain has physical interrupts");
+    return -EINVAL;
+}
+
+static int bind_ipi(struct vcpu *v, union argument *arg)
+{
+    return evtchn_bind_ipi(&v->domain->evtchn, &arg->bind_ipi);
+}
+
+static int bind_vcpu(struct vcpu *v, union argument *arg)
+{
+    return evtchn_bind_vcpu(&v->domain->evtchn, arg->bind_vcpu.port,
+                            arg->bind_vcpu.vcpu);
+}
+
+static int close(struct vcpu *v, union argument *arg)
+{
+    return evtchn_close(&v->domain->evtchn, arg->close.port);
+}
+
+static int status(struct vcpu *v, union argument *arg)
+{
+    return evtchn_status(&v->domain->evtchn, &arg->status);
+}
+
+static int unmask(struct vcpu *v, union argument *arg)
+{
+    return evtchn_unmask(&v->domain->evtchn, arg->unmask.port);
+}
+
+/* FIFO channels are not built.  What is wrong by itself is refused as Xen
+ * does; a right request gets the error of a hypervisor without them, at
+ * which guests go on with the 2-level ABI. */
+static int init_control(struct vcpu *v, union argument *arg)
+{
+    const struct evtchn_init_control *op = &arg->init_control;
+    const uint32_t last = PAGE_SIZE - sizeof(evtchn_fifo_control_block_t);
+    struct page *page;
+
+    if (op->vcpu >= v->domain->nr_vcpus)
+        return -ENOENT;
+    if (op->offset > last || op->offset % 8 != 0 ||
+        !mfn_is_ram(op->control_gfn))
+        return -EINVAL;
+    page = page_of(op->control_gfn);
+    if (!page_get(page, v->domain))
+        return -EINVAL;
+    page_put(page);
+    refuse_reason("FIFO event channels are not offered");
+    return -ENOSYS;
+}
+
+static int expand_array(struct vcpu *v, union argument *arg)
+{
+    (void)v;
+    (void)arg;
+    refuse_reason("FIFO event channels are not offered");
+    return -EOPNOTSUPP;
+}
+
+static int set_priority(struct vcpu *v, union argument *arg)
+{
+    if (evtchn_lookup(&v->domain->evtchn, arg->set_priority.port) == NULL)
+        return -EINVAL;
+    refuse_reason("2-level event channels have no priority");
+    return -ENOSYS;
+}
+
+static int reset(struct vcpu *v, union argument *arg)
+{
+    (void)v;
+    (void)arg;
+    refuse_reason("reset is not offered: close the ports");
+    return -EOPNOTSUPP;
+}
+
+#define IN_OUT(name, shown, out)                                               \
+    [EVTCHNOP_##name] = { name, sizeof(struct evtchn_##name),                  \
+                          offsetof(struct evtchn_##name, shown), out }
+#define OUT(name, field) offsetof(struct evtchn_##name, field)
+#define IN(name, shown)  IN_OUT(name, shown, 0)
+
+/* What each call reads, which field a refusal shows, and from where on it
+ * writes (0: nothing). */
+static const struct op {
+    int (*call)(struct vcpu *v, union argument *arg);
+    uint8_t size, shown, out;
+} ops[] = {
+    IN_OUT(alloc_unbound, dom, OUT(alloc_unbound, port)),
+    IN_OUT(bind_interdomain, remote_port, OUT(bind_interdomain, local_port)),
+    IN_OUT(bind_virq, virq, OUT(bind_virq, port)),
+    IN(bind_pirq, pirq),
+    IN_OUT(bind_ipi, vcpu, OUT(bind_ipi, port)),
+    IN(bind_vcpu, port),
+    IN(close, port),
+    IN_OUT(status, port, OUT(status, status)),
+    IN(unmask, port),
+    IN(init_control, vcpu),
+    IN(expand_array, array_gfn),
+    IN(set_priority, port),
+    IN(reset, dom),
+};
+#define NR_OPS (sizeof(ops) / sizeof(ops[0]))
+
+/* The guest cannot be told of the port it got: take it back. */
+static void undo(struct vcpu *v, uint32_t cmd, const union argument *arg)
+{
+    struct evtchn_domain *d = &v->domain->evtchn;
+
+    if (cmd == EVTCHNOP_bind_interdomain)
+        evtchn_close(d, arg->bind_interdomain.local_port);
+    else if (cmd == EVTCHNOP_bind_virq)
+        evtchn_close(d, arg->bind_virq.port);
+    else if (cmd == EVTCHNOP_bind_ipi)
+        evtchn_close(d, arg->bind_ipi.port);
+    else if (cmd == EVTCHNOP_alloc_unbound)
+        evtchn_undo_alloc(d, &arg->alloc_unbound);
+}
+
+static __attribute__((noinline)) long call_op(struct vcpu *v, uint32_t cmd,
+                                              void *guest)
+{
+    const struct op *op = &ops[cmd];
+    union argument arg;
+    uint32_t shown;
+    int rc;
+
+    memset(&arg, 0, sizeof(arg));
+    if (guest_copy_from(&arg, guest, op->size) != 0)
+        return -EFAULT;
+    rc = op->call(v, &arg);
+    if (rc == 0 && op->out != 0 &&
+        guest_copy_to((char *)guest + op->out, (char *)&arg + op->out,
+                      op->size - op->out) != 0) {
+        undo(v, cmd, &arg);
+        rc = -EFAULT;
+    }
+    if (rc != 0) {
+        memcpy(&shown, (char *)&arg + op->shown, sizeof(shown));
+        refuse_argument(shown);
+    }
+    return rc;
+}
+
+long do_event_channel_op(struct vcpu *v, uint32_t cmd, void *arg)
+{
+    evtchn_port_t port;
+    int rc;
+
+    if (__builtin_expect(cmd != EVTCHNOP_send, 0))
+        return cmd < NR_OPS && ops[cmd].call != NULL ? call_op(v, cmd, arg)
+                                                     : -ENOSYS;
+    if (guest_copy_from(&port, arg, sizeof(port)) != 0)
+        return -EFAULT;
+    rc = evtchn_send(&v->domain->evtchn, port);
+    if (__builtin_expect(rc != 0, 0))
+        refuse_argument(port);
+    return rc;
+}
