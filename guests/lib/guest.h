@@ -69,6 +69,8 @@ _Noreturn void guest_exit(int status);
 bool cmdline_get(const char *key, char *value, size_t size);
 /* As a number (decimal or 0x), or @otherwise. */
 uint64_t cmdline_number(const char *key, uint64_t otherwise);
+/* All of a text as a number (decimal or 0x): true, or false. */
+bool number_parse(const char *text, uint64_t *out);
 
 /* ---- Console.  Lines end in \n; nothing is lost while the ring drains. ---- */
 __attribute__((format(printf, 1, 2))) int printf(const char *fmt, ...);
@@ -84,6 +86,20 @@ __attribute__((noreturn, format(printf, 1, 2))) void panic(const char *fmt,
         if (__builtin_expect(!!(cond), 0))                                     \
             panic("BUG at %s:%d: %s", __FILE__, __LINE__, #cond);              \
     } while (0)
+
+/* ---- Traps.  One that nobody catches is reported and ends with crash. ---- */
+struct trap_regs {
+    uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
+    uint64_t rbp, rdi, rsi, rdx, rcx, rbx, rax;
+    uint64_t vector, error; /* error 0 where the vector has none */
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+/* True: handled, the program goes on as regs say now; it runs on top of the
+ * program, so it may not print or wait.  False: report it. */
+typedef bool trap_fn(struct trap_regs *regs);
+void trap_catch(unsigned int vector, trap_fn *fn); /* NULL: no longer */
+/* The address of the last page fault. */
+uint64_t trap_cr2(void);
 
 /* The last line of a test guest, and its exit. */
 enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_SKIP, VERDICT_BROKEN };
@@ -132,6 +148,7 @@ int event_alloc_unbound(domid_t remote, evtchn_port_t *port);
 int event_bind_interdomain(domid_t remote, evtchn_port_t remote_port,
                            evtchn_port_t *port);
 int event_bind_virq(unsigned int virq, evtchn_port_t *port);
+int event_bind_ipi(evtchn_port_t *port);
 /* Call fn(port, data) from event_wait/event_poll when the port rings. */
 int event_handle(evtchn_port_t port, event_fn *fn, void *data);
 int event_send(evtchn_port_t port);
@@ -159,8 +176,9 @@ int grant_access(domid_t peer, void *page, bool readonly);
 /* Withdraw: 0; -EBUSY while the peer still maps it, the grant then stands
  * and the page must not be reused. */
 int grant_end(grant_ref_t ref);
-/* Map peers' pages at fresh addresses.  All or nothing: 0 or -Exxx, and the
- * failed item's GNTST status through *status if not NULL. */
+/* Map peers' pages at fresh addresses, at most 32.  All or nothing: 0, -ESRCH
+ * no such domain, -ENOENT no such reference, -EACCES not for us or read-only,
+ * -ENOSPC no room for the mapping here or there, -EIO anything else. */
 struct grant_mapping {
     void *address; /* n contiguous pages */
     unsigned int n;
@@ -169,8 +187,8 @@ struct grant_mapping {
 int grant_map(domid_t peer, const grant_ref_t *refs, unsigned int n,
               bool readonly, struct grant_mapping *out);
 void grant_unmap(struct grant_mapping *m);
-/* Copy between own memory and a peer's granted page.  0, -EINVAL a range
- * crosses a page, -EIO refused (status through hypervisor's refused log). */
+/* Copy between own memory and a peer's granted page.  0; -EINVAL the range
+ * leaves the granted page or own memory; else as grant_map. */
 int grant_copy_from(domid_t peer, grant_ref_t ref, unsigned int offset,
                     void *to, size_t n);
 int grant_copy_to(domid_t peer, grant_ref_t ref, unsigned int offset,

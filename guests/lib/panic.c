@@ -1,0 +1,188 @@
+/*
+ * Traps, panics and backtraces.
+ *
+ * A trap that the program has not asked for (trap_catch) ends the domain
+ * with reason crash, after a report.  The report trusts nothing: a frame
+ * pointer is followed only inside the stack and only upward.
+ */
+#include "guests/lib/internal.h"
+
+#define BREAKPOINT 3
+
+static trap_fn *trap_handlers[20];
+
+/* ---- Symbols: the lines of nm, sorted by address, put into the image by a
+ * second link: "0000000040001000 T guest_start". ---- */
+
+static uint64_t line_address(const char *line)
+{
+    char digits[19] = "0x";
+    uint64_t address;
+
+    memcpy(digits + 2, line, 16);
+    return number_parse(digits, &address) ? address : UINT64_MAX;
+}
+
+/* The line of the last function at or before @address, or NULL. */
+static const char *symbol_line(uint64_t address)
+{
+    const char *found = NULL, *line = symbols_begin;
+
+    while (line < symbols_end) {
+        const char *end = memchr(line, '\n', (size_t)(symbols_end - line));
+
+        if (!end || end - line < 20 || line_address(line) > address)
+            break;
+        found = line;
+        line = end + 1;
+    }
+    return found;
+}
+
+static void print_address(uint64_t address)
+{
+    const char *line = NULL, *name;
+
+    if (address >= (uint64_t)image_begin && address < (uint64_t)text_end)
+        line = symbol_line(address);
+    if (!line) {
+        printf("  %#lx\n", address);
+        return;
+    }
+    name = line + 19;
+    printf("  %#lx %.*s+%#lx\n", address, (int)(strchr(name, '\n') - name),
+           name, address - line_address(line));
+}
+
+static bool on_stack(uint64_t address)
+{
+    return address % 8 == 0 && address >= (uint64_t)stack_bottom &&
+           address <= (uint64_t)stack_top - 16;
+}
+
+void backtrace_print(uint64_t rip, uint64_t rbp)
+{
+    print_address(rip);
+    while (on_stack(rbp)) {
+        const uint64_t *frame = (const uint64_t *)rbp;
+
+        print_address(frame[1]);
+        if (frame[0] <= rbp)
+            break;
+        rbp = frame[0];
+    }
+}
+
+/* ---- The end of a program that cannot go on. ---- */
+
+/* A panic while reporting one ends without further words. */
+static void begin_report(void)
+{
+    static bool reporting;
+
+    if (reporting)
+        domain_shutdown(SHUTDOWN_crash);
+    reporting = true;
+}
+
+static _Noreturn void end_report(void)
+{
+    console_drain();
+    domain_shutdown(SHUTDOWN_crash);
+}
+
+void panic(const char *fmt, ...)
+{
+    char text[256];
+    va_list args;
+
+    begin_report();
+    va_start(args, fmt);
+    format_string_v(text, sizeof(text), fmt, args);
+    va_end(args);
+    printf("panic: %s\n", text);
+    backtrace_print((uint64_t)__builtin_return_address(0),
+                    (uint64_t)__builtin_frame_address(0));
+    end_report();
+}
+
+static const char *trap_name(uint64_t vector)
+{
+    static const char *const names[20] = {
+        [0] = "divide error",          [1] = "debug",
+        [3] = "breakpoint",            [4] = "overflow",
+        [5] = "bound",                 [6] = "invalid opcode",
+        [7] = "no FPU",                [8] = "double fault",
+        [10] = "invalid TSS",          [11] = "segment not present",
+        [12] = "stack fault",          [13] = "general protection",
+        [14] = "page fault",           [16] = "FPU error",
+        [17] = "alignment check",      [18] = "machine check",
+        [19] = "SIMD error",
+    };
+
+    if (vector < 20 && names[vector])
+        return names[vector];
+    return "segment register not loaded";
+}
+
+static void print_registers(const struct trap_regs *r)
+{
+    printf("  rip %016lx rsp %016lx rflags %lx\n", r->rip, r->rsp, r->rflags);
+    printf("  rax %016lx rbx %016lx rcx %016lx\n", r->rax, r->rbx, r->rcx);
+    printf("  rdx %016lx rsi %016lx rdi %016lx\n", r->rdx, r->rsi, r->rdi);
+    printf("  rbp %016lx r8  %016lx r9  %016lx\n", r->rbp, r->r8, r->r9);
+    printf("  r10 %016lx r11 %016lx r12 %016lx\n", r->r10, r->r11, r->r12);
+    printf("  r13 %016lx r14 %016lx r15 %016lx\n", r->r13, r->r14, r->r15);
+}
+
+static _Noreturn void report_trap(const struct trap_regs *regs)
+{
+    begin_report();
+    printf("trap %lu (%s), error %#lx, cr2 %#lx\n", regs->vector,
+           trap_name(regs->vector), regs->error, trap_cr2());
+    print_registers(regs);
+    backtrace_print(regs->rip, regs->rbp);
+    end_report();
+}
+
+/* From entry.asm.  Returning goes on where regs say. */
+void trap_taken(struct trap_regs *regs);
+void trap_taken(struct trap_regs *regs)
+{
+    trap_fn *fn = regs->vector < 20 ? trap_handlers[regs->vector] : NULL;
+
+    if (!fn || !fn(regs))
+        report_trap(regs);
+}
+
+uint64_t trap_cr2(void)
+{
+    return guest.shared->vcpu_info[0].arch.cr2;
+}
+
+void trap_catch(unsigned int vector, trap_fn *fn)
+{
+    BUG_ON(vector >= 20 || !trap_entries[vector]);
+    trap_handlers[vector] = fn;
+}
+
+void trap_init(void)
+{
+    /* One entry a vector, and the one of zeroes that ends the table. */
+    struct trap_info table[21] = { 0 };
+    unsigned int n = 0;
+
+    for (unsigned int vector = 0; vector < 20; vector++) {
+        if (!trap_entries[vector])
+            continue;
+        table[n].vector = (uint8_t)vector;
+        table[n].cs = FLAT_KERNEL_CS;
+        table[n].address = (unsigned long)trap_entries[vector];
+        TI_SET_IF(&table[n], 1); /* upcalls stay out of trap handlers */
+        if (vector == BREAKPOINT)
+            TI_SET_DPL(&table[n], 3);
+        n++;
+    }
+    hypercall_set_trap_table(table);
+    hypercall_set_callbacks(upcall_entry, failsafe_entry, NULL);
+}
