@@ -80,15 +80,20 @@ $(B)/libguest.a: $(GLIB_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
-# $(1) the guest's name: its directory is in guests/ or tests/guest/.
+# $(1) the guest's name: its directory is in guests/ or tests/guest/.  Linked
+# twice: the second time with the list of its functions, for backtraces.
+GUEST_LD := ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
+  --no-warn-rwx-segments --build-id=none -T guests/lib/guest.lds -u guest_start \
+  --whole-archive $(B)/guest/guests/lib/entry.asm.o --no-whole-archive
 define guest_rule
 $(B)/guests/$(1).elf: $(call obj,guest,$(wildcard guests/$(1)/*.c tests/guest/$(1)/*.c)) \
     $(B)/libguest.a guests/lib/guest.lds
 	@mkdir -p $$(@D)
-	ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
-	  --no-warn-rwx-segments --build-id=none -T guests/lib/guest.lds \
-	  -u guest_start $$(filter %.o,$$^) --whole-archive $(B)/guest/guests/lib/entry.asm.o \
-	  --no-whole-archive $(B)/libguest.a -o $$@.debug
+	$$(GUEST_LD) $$(filter %.o %.a,$$^) -o $$@.debug
+	nm $$@.debug | grep -i ' t ' | sort > $$@.symbols
+	objcopy -I binary -O elf64-x86-64 --rename-section \
+	  .data=.symbols,alloc,load,readonly,data,contents $$@.symbols $$@.symbols.o
+	$$(GUEST_LD) $$@.symbols.o $$(filter %.o %.a,$$^) -o $$@.debug
 	objcopy --strip-debug $$@.debug $$@
 endef
 $(foreach g,$(GUEST_NAMES),$(eval $(call guest_rule,$(g))))
