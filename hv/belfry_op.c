@@ -332,14 +332,14 @@ static long op_control(struct vcpu *v, union arguments *u)
 
 static long peek(struct domain *d, const struct belfry_peek *a)
 {
-    const char *page;
+    struct page *page = page_get_mfn(a->frame, d);
+    const char *bytes = mfn_to_virt(a->frame);
     int rc;
 
-    if (!mfn_is_ram(a->frame) || !page_get(page_of(a->frame), d))
+    if (!page)
         return refuse(-EPERM, "the frame is not the domain's");
-    page = mfn_to_virt(a->frame);
-    rc = guest_copy_to(a->buffer, page + a->offset, a->length);
-    page_put(page_of(a->frame));
+    rc = guest_copy_to(a->buffer, bytes + a->offset, a->length);
+    page_put(page);
     return rc;
 }
 
@@ -376,7 +376,7 @@ static long op_register_rings(struct vcpu *v, union arguments *u)
     mfn_t frame = u->register_rings.frame, drop = frame;
     struct domain *d = v->domain;
 
-    if (frame != 0 && (!mfn_is_ram(frame) || !page_get(page_of(frame), d)))
+    if (frame != 0 && !page_get_mfn(frame, d))
         return refuse(-EINVAL, "the frame is not the caller's");
     spin_lock(&d->lock);
     if (d->state == DOMAIN_RUNNING) {

@@ -1,0 +1,370 @@
+/*
+ * The domain builder (hv/builder.h): start of day as Xen's toolstack does it.
+ *
+ * Nothing that an image or a line says is believed before it was checked,
+ * and the page tables written here are validated like a guest's, last of
+ * all.  Whatever fails, domain_destroy() gives everything back.
+ */
+#include "hv/builder.h"
+
+#include <stdarg.h>
+
+#include <xen/event_channel.h>
+#include <xen/grant_table.h>
+
+#include "hv/console.h"
+#include "hv/cpu.h"
+#include "hv/grant.h"
+#include "hv/sched.h"
+#include "hv/x86/build.h"
+#include "lib/errno.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+#define DEFAULT_MEM    (16ULL << 20)
+#define INITIAL_RFLAGS 0x202u /* IF, and the bit that is always set */
+
+_Static_assert(sizeof(struct domain_args) <= PAGE_SIZE, "one page");
+_Static_assert(sizeof(struct start_info) <= PAGE_SIZE, "one page");
+
+__attribute__((format(printf, 3, 4))) static int fail(struct build *b, int rc,
+                                                      const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    format_string_v(b->text, b->text_size, fmt, args);
+    va_end(args);
+
+    return rc;
+}
+
+/* ---- Before there is a domain: all that the files say. ---- */
+
+/* Is there a domain of that name, other than one that is being destroyed? */
+static bool name_is_taken(const char *name)
+{
+    struct domain *d = domain_get_by_name(name);
+    bool taken = d && d->state != DOMAIN_DYING;
+
+    if (d)
+        domain_put(d);
+    return taken;
+}
+
+static int check_line(struct build *b)
+{
+    struct args_error err;
+
+    if (domain_args_parse(b->module->line, b->args, &err))
+        return fail(b, -EINVAL, "column %u: %s", err.column, err.message);
+    if (!b->module->is_domain)
+        return fail(b, -EINVAL, "the line is not a domain's");
+    if ((b->args->cpus & (~0ULL >> (64 - nr_cpus))) == 0)
+        return fail(b, -EINVAL, "cpus= names none of this machine's %u CPUs",
+                    nr_cpus);
+    if (name_is_taken(b->args->name))
+        return fail(b, -EEXIST, "a domain of the name '%s' lives",
+                    b->args->name);
+    return 0;
+}
+
+static uint64_t ramdisk_size(const struct build *b)
+{
+    return b->module->ramdisk ? b->module->ramdisk->size : 0;
+}
+
+static uint64_t wanted_pages(const struct build *b)
+{
+    uint64_t bytes = b->args->mem;
+
+    if (bytes == 0)
+        bytes = DEFAULT_MEM + ramdisk_size(b) + PAGE_SIZE - 1;
+    return bytes >> PAGE_SHIFT;
+}
+
+static int check_image(struct build *b)
+{
+    uint64_t nr_pages = wanted_pages(b), free = alloc_free_pages();
+    const char *why = "";
+    int rc;
+
+    if (elf_parse(&b->elf, b->module->image, b->module->size, &why))
+        return fail(b, -ENOEXEC, "%s", why);
+    if (nr_pages > free || nr_pages > BUILD_MAX_PAGES)
+        return fail(b, -ENOMEM, "wants %lu KiB of memory, %lu KiB are free",
+                    nr_pages * 4, free * 4);
+    rc = start_of_day_plan(&b->plan, &b->elf, nr_pages, ramdisk_size(b),
+                           !b->privileged, &why);
+    if (rc == -ENOMEM)
+        return fail(b, -ENOMEM, "has %lu KiB of memory, its start needs %lu",
+                    nr_pages * 4, b->plan.used * 4);
+    return rc ? fail(b, -ENOEXEC, "%s", why) : 0;
+}
+
+/* ---- The domain's devices of the first hour. ---- */
+
+static int alloc_port(struct domain *d, uint32_t *port)
+{
+    struct evtchn_alloc_unbound op = {
+        .dom = DOMID_SELF,
+        .remote_dom = initial_domain->id,
+    };
+    int rc = evtchn_alloc_unbound(&d->evtchn, &op);
+
+    *port = op.port;
+    return rc;
+}
+
+/* Store and console: a page that the initial domain may map, and a port
+ * that it may bind.  The initial domain itself has neither, as on Xen. */
+static int build_rings(struct build *b)
+{
+    uint16_t peer = initial_domain->id;
+    struct domain *d = b->d;
+    int rc;
+
+    d->store_frame = build_mfn_at(b, b->plan.store);
+    d->console_frame = build_mfn_at(b, b->plan.console);
+    rc = alloc_port(d, &d->store_port);
+    if (!rc)
+        rc = alloc_port(d, &d->console_port);
+    if (!rc)
+        rc = grant_set_entry(d, GNTTAB_RESERVED_CONSOLE, peer,
+                             d->console_frame);
+    if (!rc)
+        rc = grant_set_entry(d, GNTTAB_RESERVED_XENSTORE, peer,
+                             d->store_frame);
+    return rc;
+}
+
+static void describe_ramdisk(const struct build *b, struct start_info *si)
+{
+    if (!b->module->ramdisk)
+        return;
+    si->mod_len = ramdisk_size(b);
+    si->mod_start = b->plan.ramdisk;
+    if (!b->plan.ramdisk) {
+        si->mod_start = b->plan.ramdisk_pfn;
+        si->flags |= SIF_MOD_START_PFN;
+    }
+}
+
+static void describe_rings(const struct domain *d, struct start_info *si)
+{
+    si->store_mfn = d->store_frame;
+    si->store_evtchn = d->store_port;
+    si->console.domU.mfn = d->console_frame;
+    si->console.domU.evtchn = d->console_port;
+}
+
+static void write_start_info(struct build *b)
+{
+    struct start_info *si = build_page_at(b, b->plan.start_info);
+    const struct start_of_day *plan = &b->plan;
+
+    string_copy(si->magic, "xen-3.0-x86_64", sizeof(si->magic));
+    si->nr_pages = plan->nr_pages;
+    si->shared_info = virt_to_mfn(b->d->shared) << PAGE_SHIFT;
+    if (b->privileged)
+        si->flags = SIF_INITDOMAIN | SIF_PRIVILEGED;
+    else
+        describe_rings(b->d, si);
+    si->pt_base = plan->tables;
+    si->nr_pt_frames = plan->nr_tables;
+    si->mfn_list = plan->p2m;
+    describe_ramdisk(b, si);
+    string_copy((char *)si->cmd_line, b->args->cmdline, sizeof(si->cmd_line));
+    if (b->elf.init_p2m) {
+        si->first_p2m_pfn = plan->p2m_table_pfn;
+        si->nr_p2m_frames = plan->p2m_tables + plan->p2m_pages;
+    }
+}
+
+/* ---- The first vCPU. ---- */
+
+static void set_registers(struct build *b)
+{
+    struct cpu_user_regs *regs = &b->d->vcpu[0]->regs;
+    struct arch_vcpu *arch = &b->d->vcpu[0]->arch;
+
+    memset(regs, 0, sizeof(*regs));
+    regs->rip = b->elf.entry;
+    regs->rsp = b->plan.stack + PAGE_SIZE;
+    regs->rsi = b->plan.start_info;
+    regs->rflags = INITIAL_RFLAGS;
+    regs->cs = FLAT_KERNEL_CS;
+    regs->ss = FLAT_KERNEL_SS;
+    regs->ds = regs->es = regs->fs = regs->gs = FLAT_KERNEL_DS;
+
+    arch->kernel_mode = true;
+    arch->kernel_sp = regs->rsp;
+    arch->kernel_ss = regs->ss;
+}
+
+/* Validate the page tables: a pin, and the first vCPU's use. */
+static int validate_tables(struct build *b)
+{
+    struct page *root = page_of(b->root);
+    struct domain *d = b->d;
+    int rc;
+
+    spin_lock(&d->pt_lock);
+    do
+        rc = page_pin(root, d, PAGE_L4);
+    while (rc == -ERESTART);
+    if (!rc)
+        rc = page_get_and_type(root, d, PAGE_L4);
+    if (!rc)
+        d->vcpu[0]->arch.kernel_table = b->root;
+    spin_unlock(&d->pt_lock);
+
+    return rc ? fail(b, rc, "its first page tables are not valid: %d", rc) : 0;
+}
+
+/* Every vCPU starts with upcalls masked; only the first one starts. */
+static void set_vcpus(struct build *b)
+{
+    struct domain *d = b->d;
+
+    for (unsigned int i = 0; i < d->nr_vcpus; i++) {
+        sched_init_vcpu(d->vcpu[i], b->args->priority, b->args->cpus);
+        d->vcpu[i]->evtchn.info->evtchn_upcall_mask = 1;
+    }
+    set_registers(b);
+    d->vcpu[0]->initialised = true;
+    d->vcpu[0]->down = false;
+}
+
+/* ---- All of it. ---- */
+
+static int build_domain(struct build *b)
+{
+    struct domain *d = b->d;
+    int rc;
+
+    d->args = b->args;
+    d->module = (unsigned int)(b->module - modules);
+    d->virt_base = b->elf.virt_base;
+    d->max_pages = b->plan.nr_pages;
+
+    rc = build_frames(b);
+    if (rc)
+        return fail(b, rc, "memory ran out while it was built");
+    build_contents(b);
+    rc = build_tables(b);
+    if (rc)
+        return fail(b, rc, "its first page tables do not fit");
+    if (!b->privileged) {
+        rc = build_rings(b);
+        if (rc)
+            return fail(b, rc, "no store and console for it: %d", rc);
+    }
+    write_start_info(b);
+    set_vcpus(b);
+
+    return validate_tables(b);
+}
+
+/* Check everything, then create and build; b->args is the domain's from
+ * domain_create() on. */
+static int create(struct build *b)
+{
+    int rc = check_line(b);
+
+    if (!rc)
+        rc = check_image(b);
+    if (rc)
+        return rc;
+    b->d = domain_create(b->args->name, b->args->vcpus, b->privileged);
+    if (!b->d)
+        return fail(b, -ENOMEM, "no memory for a domain of %u vCPUs",
+                    b->args->vcpus);
+    rc = build_domain(b);
+    build_forget(b);
+    if (rc) {
+        while (domain_destroy(b->d) == -ERESTART)
+            ;
+        domain_put(b->d);
+    }
+    return rc;
+}
+
+int builder_create(const struct module *m, bool privileged,
+                   struct domain **out, char *text, size_t text_size)
+{
+    struct build b = {
+        .module = m,
+        .privileged = privileged,
+        .text = text,
+        .text_size = text_size,
+    };
+    int rc;
+
+    text[0] = '\0';
+    b.args = alloc_page_memory();
+    if (!b.args)
+        return fail(&b, -ENOMEM, "no memory is free");
+    rc = create(&b);
+    if (!b.d)
+        free_page_memory(b.args);
+    if (rc)
+        return rc;
+    domain_publish(b.d);
+    *out = b.d;
+    return 0;
+}
+
+/* ---- At boot. ---- */
+
+static bool starts_at_boot(const struct module *m)
+{
+    struct domain_args args;
+    struct args_error err;
+
+    return m->is_domain && domain_args_parse(m->line, &args, &err) == 0 &&
+           args.autostart;
+}
+
+static bool boot_one(unsigned int i, bool privileged)
+{
+    struct domain *d;
+    char text[160];
+
+    if (builder_create(&modules[i], privileged, &d, text, sizeof(text))) {
+        printk("module %u: no domain: %s", i + 1, text);
+        return false;
+    }
+    printk("domain %u: %s, %lu KiB, %u vCPU%s", d->id, d->name,
+           d->nr_pages * 4, d->nr_vcpus, d->nr_vcpus == 1 ? "" : "s");
+    if (privileged)
+        domain_unpause(d);
+    domain_put(d);
+    return true;
+}
+
+static bool is_ramdisk(const struct module *m)
+{
+    for (unsigned int i = 0; i < nr_modules; i++)
+        if (modules[i].ramdisk == m)
+            return true;
+    return false;
+}
+
+/* The first module is the initial domain, right or wrong: its privileges
+ * never fall to another because of a slip in its line.  The others stay
+ * paused: it starts each one when its entries in the store stand. */
+unsigned int builder_boot(void)
+{
+    unsigned int first = 0, running = 0;
+
+    while (first < nr_modules && is_ramdisk(&modules[first]))
+        first++;
+    if (first == nr_modules || !boot_one(first, true))
+        return 0;
+    for (unsigned int i = first + 1; i < nr_modules; i++)
+        if (starts_at_boot(&modules[i]))
+            running += boot_one(i, false);
+
+    return running + 1;
+}
