@@ -13,6 +13,9 @@
 #include "hv/abi/belfry.h"
 #include "hv/x86/page.h"
 
+/* From the boot code: max_mfn words for pass 1. */
+extern uint64_t *audit_scratch;
+
 /* Fill in the OUT fields of *a; each difference is also logged. */
 void audit_run(struct belfry_audit *a);
 

@@ -4,13 +4,18 @@
  *
  * count: PAGE_ALLOCATED is the owner's own reference (counted as one);
  * every PTE, pin, grant mapping and registration adds one.  At 0 the frame
- * is scrubbed and freed, after a TLB flush of its owner's CPUs.
+ * is scrubbed and freed, after a TLB flush of its owner's CPUs.  A domain
+ * that maps somebody else's frame is flushed before its reference is dropped,
+ * so the owner's flush is enough.
  *
  * type: what the frame is used as, with a count of such uses.  A frame with
  * a use as PAGE_WRITABLE is never a page table or a descriptor page at the
- * same time.  The type may change only while its count is 0; becoming a page
- * table or a descriptor page validates the contents (pagetable.c), after a
- * TLB flush if the old type was writable (M6, M22 in docs/security.md).
+ * same time.  The type may change only while its count is 0, and each change
+ * is followed by a TLB flush of the owner (M6, M22 in docs/security.md): a
+ * stale writable translation could change a table after its validation, and
+ * a stale paging-structure entry could walk a former table that the guest
+ * now writes.  The flush comes when the new type is already in place, which
+ * keeps other uses out, and before the contents are looked at.
  *
  * Rules: take the reference before the type, drop the type before the
  * reference.  The page-table lock of the owner (domain.pt_lock) guards the
@@ -33,6 +38,9 @@ typedef uint64_t mfn_t;
 
 /* count */
 #define PAGE_ALLOCATED  (1ULL << 63)
+#define PAGE_RAM        (1ULL << 62) /* the allocator's, since boot */
+#define PAGE_UNSCRUBBED (1ULL << 61) /* free, never handed out since boot */
+#define PAGE_SHARED     (1ULL << 60) /* the hypervisor's, see page_share() */
 #define PAGE_COUNT_MASK ((1ULL << 32) - 1)
 
 /* type */
@@ -52,7 +60,8 @@ struct page {
     uint64_t count;
     uint64_t type;
     struct domain *owner; /* NULL: free, or the hypervisor's */
-    uint32_t next, prev;  /* frame numbers: the owner's list or the free list */
+    uint32_t next, prev;  /* frame numbers: the owner's list (circular) or
+                             the free list (next alone, 0 at the end) */
 };
 _Static_assert(sizeof(struct page) == 32, "one frame-table entry");
 
@@ -89,40 +98,53 @@ bool mfn_is_ram(mfn_t mfn);
 
 /* ---- alloc.c: free frames, one list, single frames only. ---- */
 
-/* At boot: give frames [first, end) to the allocator. */
+/* At boot: give frames [first, end) to the allocator.  Frame 0 is left out:
+ * it stands for "none". */
 void alloc_add_range(mfn_t first, mfn_t end);
 /* A zeroed frame owned by the hypervisor, or NULL. */
 struct page *page_alloc(void);
 /* The same as memory: page_alloc()'s address in the direct map, or NULL. */
 void *alloc_page_memory(void);
-/* Scrub and free a frame of the hypervisor's. */
+/* Scrub and free a frame of the hypervisor's.  If a peer still holds a
+ * reference (it was shared, and granted on), the last one frees it. */
 void page_free(struct page *page);
 void free_page_memory(void *va);
 uint64_t alloc_free_pages(void);
 uint64_t alloc_total_pages(void);
+/* Frames on the free list, counted; nothing else may run meanwhile. */
+uint64_t alloc_audit(void);
+/* page.c's: the frame has no references and no owner any more. */
+void alloc_put(struct page *page);
 
 /* ---- page.c: ownership, references, types. ---- */
 
 /* Allocate a zeroed frame and give it to the domain (reference: its own).
- * NULL if none is free or the domain is at max_pages or dying. */
+ * NULL if none is free or the domain is at max_pages or dying.  A domain
+ * with frames (nr_pages not 0) has one reference for them all: the last
+ * frame drops it by domain_put(), wherever that frame is freed. */
 struct page *domain_page_alloc(struct domain *d);
 /* Give a frame of the hypervisor's to the domain without counting it in
  * tot_pages (shared_info, grant frames): owner set, type WRITABLE with one
  * use, so that it is never a page table.  page_unshare() takes it back. */
 void page_share(struct page *page, struct domain *d);
 void page_unshare(struct page *page);
-/* Drop the owner's own reference; false if it had been dropped before. */
+/* Drop the owner's own reference; false if it had been dropped before, or
+ * the frame is shared by the hypervisor.  The caller holds a reference. */
 bool domain_page_release(struct domain *d, struct page *page);
 
-/* Take a reference if the frame is allocated and owned by @d. */
+/* Take a reference if the frame is in use and owned by @d. */
 bool page_get(struct page *page, const struct domain *d);
+/* The same for a number that may be anything; NULL if it is not such a
+ * frame's. */
+struct page *page_get_mfn(mfn_t mfn, const struct domain *d);
 void page_put(struct page *page);
 
 /*
  * Add a use as @type.  The caller holds a reference.  0; -EINVAL the frame
- * has uses as something else or its contents are not valid; -ERESTART asks
- * for the hypercall to be started again, the progress is kept.
- * For page-table types the owner's pt_lock is held.
+ * has uses as something else; what was wrong with its contents (-EINVAL,
+ * -EBUSY, -EPERM); -ERESTART asks for the hypercall to be started again, the
+ * progress is kept.  For all types but PAGE_WRITABLE the owner's pt_lock is
+ * held, also to put them.
  */
 int page_get_type(struct page *page, uint64_t type);
 void page_put_type(struct page *page);
@@ -130,6 +152,12 @@ void page_put_type(struct page *page);
 /* page_get and page_get_type together; undone together on failure. */
 int page_get_and_type(struct page *page, struct domain *d, uint64_t type);
 void page_put_and_type(struct page *page);
+
+/* A use (with reference) that stays until page_unpin().  pt_lock held.
+ * -EINVAL: not the domain's, not valid as @type, pinned already; or for
+ * unpin: not pinned. */
+int page_pin(struct page *page, struct domain *d, uint64_t type);
+int page_unpin(struct page *page, struct domain *d);
 
 /* ---- pagetable.c: what may stand in a page table. ---- */
 
@@ -142,18 +170,34 @@ void pagetable_devalidate(struct page *page, uint64_t type);
  * Write one entry of a validated page table of level @level (1 to 4) on
  * behalf of @v: get what the new value refers to, store, put what the old
  * one referred to.  pt_lock held.  @preserve_ad keeps the accessed and dirty
- * bits (MMU_PT_UPDATE_PRESERVE_AD).  0 or -EINVAL.
+ * bits (MMU_PT_UPDATE_PRESERVE_AD).  0, or Xen's errors: -EINVAL the entry
+ * may not look so; -EPERM it maps what is not RAM; -EBUSY the frame is not
+ * the domain's, or it may not be writable now.
  */
 int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
                   unsigned int index, uint64_t entry, bool preserve_ad);
 
+/* Store an L1 entry whose references the caller has taken already (a grant
+ * mapping), and put what the old one referred to.  pt_lock held. */
+void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry);
+
 /* The L1 entry that maps @va in the current kernel or user tables of @v,
  * seen through the direct map, with its table in *@table; NULL if an upper
- * level is not present.  pt_lock held. */
+ * level is not present, or @va is not a guest's.  pt_lock held. */
 uint64_t *pagetable_walk(struct vcpu *v, uint64_t va, struct page **table);
+/* The same from a given L4. */
+uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va, struct page **table);
+
+/* Can the guest's own tables ever map @va?  Canonical, and not in the hole. */
+static inline bool guest_va_ok(uint64_t va)
+{
+    return va < (1ULL << 47) || va >= HV_END;
+}
 
 /* Take every type and reference that a dying domain's page tables hold
- * apart, and release its frames.  Returns true when done. */
+ * apart, and release its frames.  Returns true when done.  Before it,
+ * arch_vcpu_release() has let go of all vCPUs.  Frames that peers still map
+ * stay in nr_pages until they are put. */
 bool domain_pages_relinquish(struct domain *d);
 
 /*
@@ -169,7 +213,8 @@ int16_t mmu_grant_map(struct vcpu *v, uint64_t addr, bool contains_pte,
                       uint64_t pte, uint64_t *pte_maddr);
 /* The PTE must map @mfn with the RW bit equal to @writable, else
  * GNTST_general_error and nothing changes.  @new_addr: 0, or the virtual
- * address whose PTE moves here (unmap_and_replace). */
+ * address whose PTE moves here (unmap_and_replace).  On success no CPU keeps
+ * the old translation.  Both take pt_lock. */
 int16_t mmu_grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
                         mfn_t mfn, bool writable, uint64_t new_addr);
 

@@ -1,0 +1,203 @@
+/*
+ * The audit: every frame's owner, references and uses, counted again from
+ * whatever can refer to one, beside the frame table.
+ *
+ * The scratch table has a word a frame: expected references, expected uses,
+ * and the type that all those uses must agree on.
+ */
+#include "hv/audit.h"
+
+#include "hv/console.h"
+#include "hv/domain.h"
+#include "hv/grant.h"
+#include "hv/x86/descriptor.h"
+#include "hv/x86/pte.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+#define REFS_MASK  ((1UL << 30) - 1)
+#define USES_SHIFT 30
+#define USES_MASK  (((1UL << 29) - 1) << USES_SHIFT)
+#define USE        (1UL << USES_SHIFT)
+#define CONFLICT   (1UL << 59) /* expected as two types at once */
+#define MAX_LINES  20u          /* differences that the log gets */
+
+static struct belfry_audit *audit;
+
+__attribute__((format(printf, 1, 2))) static void difference(const char *fmt,
+                                                             ...)
+{
+    char line[sizeof(audit->first)];
+    va_list args;
+
+    va_start(args, fmt);
+    format_string_v(line, sizeof(line), fmt, args);
+    va_end(args);
+
+    if (audit->differences++ == 0)
+        string_copy(audit->first, line, sizeof(audit->first));
+    if (audit->differences <= MAX_LINES)
+        printk("audit: %s", line);
+}
+
+static void report(void *ctx, const char *text)
+{
+    const struct domain *d = ctx;
+
+    difference("%s: %s", d->name, text);
+}
+
+void page_audit_expect(mfn_t mfn, uint64_t type)
+{
+    if (!mfn_is_ram(mfn)) {
+        difference("something refers to frame %#lx, which is not RAM", mfn);
+        return;
+    }
+
+    uint64_t *word = &audit_scratch[mfn];
+
+    *word += 1;
+    if (type == PAGE_NONE)
+        return;
+    if ((*word & USES_MASK) && (*word & PAGE_TYPE_MASK) != type)
+        *word |= CONFLICT;
+    *word = ((*word & ~PAGE_TYPE_MASK) | type) + USE;
+}
+
+/* ---- Pass 1: what refers to frames. ---- */
+
+static void expect_base(mfn_t table)
+{
+    if (table)
+        page_audit_expect(table, PAGE_L4);
+}
+
+static void expect_vcpu(const struct vcpu *v)
+{
+    const struct arch_vcpu *a = &v->arch;
+
+    expect_base(a->kernel_table);
+    expect_base(a->user_table);
+    for (unsigned int i = 0; i < a->nr_gdt_frames; i++)
+        page_audit_expect(a->gdt_frame[i], PAGE_SEGDESC);
+    for (unsigned int i = 16; a->perdomain_l1 && i < 32; i++)
+        if (a->perdomain_l1[i] & PTE_PRESENT)
+            page_audit_expect(pte_frame(a->perdomain_l1[i]), PAGE_SEGDESC);
+    if (mfn_is_ram(a->info_frame))
+        page_audit_expect(a->info_frame, PAGE_WRITABLE);
+}
+
+static void expect_domain(struct domain *d)
+{
+    audit->page_tables += pagetable_audit(d);
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        if (d->vcpu[i])
+            expect_vcpu(d->vcpu[i]);
+    if (d->rings_frame)
+        page_audit_expect(d->rings_frame, PAGE_NONE);
+
+    (void)grant_audit(d, &audit->grants, report, d);
+    (void)evtchn_audit(&d->evtchn, &audit->ports, report, d);
+}
+
+static void for_each_domain(void (*function)(struct domain *d))
+{
+    struct domain *d = domain_next(0);
+
+    while (d) {
+        uint16_t id = d->id;
+
+        function(d);
+        domain_put(d);
+        d = id < DOMID_FIRST_RESERVED - 1 ? domain_next(id + 1) : NULL;
+    }
+}
+
+/* ---- Pass 2: what the frame table says. ---- */
+
+/* The references that need no finding: the owner's own, and the use that the
+ * hypervisor makes of a page it shares. */
+static void expect_own(mfn_t mfn)
+{
+    uint64_t count = page_of(mfn)->count;
+
+    if (count & PAGE_ALLOCATED)
+        audit_scratch[mfn]++;
+    if (!(count & PAGE_SHARED))
+        return;
+
+    /* That use is covered by the reference just counted. */
+    page_audit_expect(mfn, PAGE_WRITABLE);
+    audit_scratch[mfn]--;
+}
+
+static unsigned int type_number(uint64_t type)
+{
+    return (unsigned int)((type & PAGE_TYPE_MASK) >> 60);
+}
+
+static void compare_frame(mfn_t mfn)
+{
+    const struct page *page = page_of(mfn);
+    uint64_t word = audit_scratch[mfn];
+    uint64_t refs = page->count & PAGE_COUNT_MASK;
+    uint64_t uses = page->type & PAGE_TYPE_COUNT_MASK;
+    uint64_t expected = (word & USES_MASK) >> USES_SHIFT;
+
+    if (refs != (word & REFS_MASK))
+        difference("frame %#lx has %lu references, found %lu", mfn, refs,
+                   word & REFS_MASK);
+    if (uses != expected)
+        difference("frame %#lx has %lu uses, found %lu", mfn, uses, expected);
+    if ((word & CONFLICT) ||
+        (expected && ((word ^ page->type) & PAGE_TYPE_MASK)))
+        difference("frame %#lx is used as type %u, stored is %u", mfn,
+                   type_number(word), type_number(page->type));
+    if (!refs && page->owner)
+        difference("frame %#lx is free and has an owner", mfn);
+}
+
+static uint64_t compare_frames(void)
+{
+    uint64_t free = 0;
+
+    for (mfn_t mfn = 0; mfn < max_mfn; mfn++) {
+        if (!mfn_is_ram(mfn))
+            continue;
+        expect_own(mfn);
+        compare_frame(mfn);
+        audit->frames++;
+        if (!(page_of(mfn)->count & PAGE_COUNT_MASK))
+            free++;
+    }
+
+    return free;
+}
+
+static void compare_domain(struct domain *d)
+{
+    uint64_t frames = 0;
+
+    for (mfn_t mfn = 0; mfn < max_mfn; mfn++)
+        if (page_of(mfn)->owner == d && !(page_of(mfn)->count & PAGE_SHARED))
+            frames++;
+    if (frames != d->nr_pages)
+        difference("%s owns %lu frames, stored is %lu", d->name, frames,
+                   d->nr_pages);
+}
+
+void audit_run(struct belfry_audit *a)
+{
+    audit = a;
+    a->frames = a->page_tables = a->grants = a->ports = a->differences = 0;
+    memset(a->first, 0, sizeof(a->first));
+    memset(audit_scratch, 0, max_mfn * sizeof(*audit_scratch));
+
+    for_each_domain(expect_domain);
+    uint64_t free = compare_frames();
+
+    for_each_domain(compare_domain);
+    if (free != alloc_free_pages() || free != alloc_audit())
+        difference("%lu frames are free, stored is %lu, listed are %lu", free,
+                   alloc_free_pages(), alloc_audit());
+}

@@ -1,0 +1,595 @@
+/*
+ * The hypercalls that change a guest's page tables.
+ *
+ * A batch is done item by item, each complete or refused; pt_lock is held
+ * for one item at a time.  Between items the call may stop and go on later:
+ * then its arguments are moved behind what is done, as Xen does, with
+ * MMU_UPDATE_PREEMPTED in the count.
+ */
+#include "hv/domain.h"
+#include "hv/guest_copy.h"
+#include "hv/hypercall.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/descriptor.h"
+#include "hv/x86/page.h"
+#include "hv/x86/pte.h"
+#include "hv/x86/x86.h"
+#include "lib/string.h"
+
+#include <xen/grant_table.h>
+
+/* Bit 31 of a batch's count: it goes on, *done is to be added to. */
+#define MMU_UPDATE_PREEMPTED 0x80000000u
+
+/* ---- Whose frames: always the caller's own. ---- */
+
+/* @domid as Xen takes it for "the owner of the frames": 0 for DOMID_SELF.
+ * Xen refuses one's own number; nobody maps others' frames but by grants. */
+static int foreign_check(uint16_t domid, const struct vcpu *v)
+{
+    if (domid == DOMID_SELF)
+        return 0;
+    if (domid == DOMID_IO || domid == DOMID_XEN)
+        return -EPERM;
+
+    struct domain *other =
+        domid == v->domain->id ? NULL : domain_get(domid);
+
+    refuse_reason("frames of other domains are mapped by grants only");
+    if (!other)
+        return -ESRCH;
+    domain_put(other);
+    return -EPERM;
+}
+
+/* ---- Batches. ---- */
+
+struct batch {
+    void *items;
+    size_t item_size;
+    uint32_t count;
+    void *done;
+};
+
+/* Do one item that was copied in: 0 or -Exxx. */
+typedef int batch_function(struct vcpu *v, const void *item);
+
+/* Put the rest of the batch into the argument registers. */
+static long batch_later(struct vcpu *v, const struct batch *b, uint32_t i)
+{
+    struct cpu_user_regs *regs = current_regs();
+
+    regs->rdi = (uint64_t)b->items + i * b->item_size;
+    regs->rsi = (b->count - i) | MMU_UPDATE_PREEMPTED;
+    return hypercall_restart(v);
+}
+
+/* The number of items done is added to what *done had when the batch began
+ * in an earlier piece. */
+static void batch_report(const struct batch *b, uint32_t before, uint32_t i)
+{
+    uint32_t done = before + i;
+
+    if (b->done)
+        (void)guest_copy_to(b->done, &done, sizeof(done));
+}
+
+static long batch_run(struct vcpu *v, struct batch *b, batch_function *function)
+{
+    uint64_t item[4];
+    uint32_t before = 0, i;
+    int rc = 0;
+
+    if ((b->count & MMU_UPDATE_PREEMPTED) && b->done)
+        (void)guest_copy_from(&before, b->done, sizeof(before));
+    b->count &= ~MMU_UPDATE_PREEMPTED;
+    if (!guest_range_ok(b->items, b->count * b->item_size))
+        return -EFAULT;
+
+    for (i = 0; i < b->count; i++) {
+        if (i && hypercall_preempt_check())
+            rc = -ERESTART;
+        else if (guest_copy_from_offset(item, b->items, i, b->item_size))
+            rc = -EFAULT;
+        else
+            rc = function(v, item);
+        if (rc)
+            break;
+    }
+
+    batch_report(b, before, i);
+    return rc == -ERESTART ? batch_later(v, b, i) : rc;
+}
+
+/* ---- mmu_update. ---- */
+
+/* A frame that is in no use as a table: the guest could write it itself. */
+static int write_plain(struct page *page, uint64_t offset, uint64_t value)
+{
+    int rc = page_get_type(page, PAGE_WRITABLE);
+
+    if (rc)
+        return rc;
+    write_once((uint64_t *)((char *)mfn_to_virt(mfn_of(page)) + offset), value);
+    page_put_type(page);
+    return 0;
+}
+
+static int update_entry(struct vcpu *v, struct page *page, uint64_t offset,
+                        uint64_t value, bool preserve_ad)
+{
+    uint64_t type = read_once(&page->type);
+    unsigned int level = (unsigned int)((type & PAGE_TYPE_MASK) >> 60);
+
+    if ((type & PAGE_VALIDATED) && level >= 1 && level <= 4)
+        return pagetable_set(v, page, level,
+                             (unsigned int)(offset / sizeof(value)), value,
+                             preserve_ad);
+    return write_plain(page, offset, value);
+}
+
+static int update_m2p(struct domain *d, uint64_t maddr, uint64_t value)
+{
+    struct page *page = page_get_mfn(maddr >> PAGE_SHIFT, d);
+
+    if (!page) {
+        refuse_reason("the frame is not the domain's own");
+        return -EINVAL;
+    }
+
+    write_once(&m2p[mfn_of(page)], value);
+    page_put(page);
+    return 0;
+}
+
+static int update_table(struct vcpu *v, uint64_t maddr, uint64_t value,
+                        bool preserve_ad)
+{
+    struct domain *d = v->domain;
+    struct page *page = page_get_mfn(maddr >> PAGE_SHIFT, d);
+
+    if (!page) {
+        refuse_reason("the frame is not the domain's own");
+        return -EINVAL;
+    }
+
+    spin_lock(&d->pt_lock);
+    int rc = update_entry(v, page, maddr % PAGE_SIZE, value, preserve_ad);
+
+    spin_unlock(&d->pt_lock);
+    page_put(page);
+    return rc;
+}
+
+static int mmu_update_one(struct vcpu *v, const void *item)
+{
+    const struct mmu_update *u = item;
+    uint64_t maddr = u->ptr & ~7ULL;
+
+    switch (u->ptr & 7) {
+    case MMU_NORMAL_PT_UPDATE:
+    case MMU_PT_UPDATE_NO_TRANSLATE:
+        return update_table(v, maddr, u->val, false);
+    case MMU_PT_UPDATE_PRESERVE_AD:
+        return update_table(v, maddr, u->val, true);
+    case MMU_MACHPHYS_UPDATE:
+        return update_m2p(v->domain, maddr, u->val);
+    default:
+        return -ENOSYS;
+    }
+}
+
+long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
+                   uint32_t foreign)
+{
+    struct batch b = { ureqs, sizeof(struct mmu_update), count, done };
+    uint32_t table_owner = foreign >> 16; /* 0: self; else the id + 1 */
+    int rc = 0;
+
+    if (table_owner && table_owner - 1 != v->domain->id)
+        rc = foreign_check((uint16_t)(table_owner - 1), v);
+    if (!rc)
+        rc = foreign_check((uint16_t)foreign, v);
+    if (rc)
+        return rc;
+
+    return batch_run(v, &b, mmu_update_one);
+}
+
+/* ---- Flushes that the guest asks for. ---- */
+
+static void flush_local(void)
+{
+    write_cr3(read_cr3());
+}
+
+/* Does the guest's bitmap of vCPUs name any?  -EFAULT if it is not there. */
+static int read_vcpu_mask(const struct vcpu *v, const void *bitmap, bool *any)
+{
+    uint64_t mask;
+
+    if (guest_copy_from(&mask, bitmap, sizeof(mask)))
+        return -EFAULT;
+
+    _Static_assert(MAX_VCPUS <= 64, "one word is the whole bitmap");
+    *any = mask & ((2ULL << (v->domain->nr_vcpus - 1)) - 1);
+    return 0;
+}
+
+/* Flush what update_va_mapping asks for: the whole TLB, or @va alone. */
+static int flush_by_flags(struct vcpu *v, uint64_t va, uint64_t flags)
+{
+    bool page_only = (flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG;
+    uint64_t whom = flags & ~UVMF_FLUSHTYPE_MASK;
+    bool any = true;
+
+    if (whom == UVMF_LOCAL) {
+        if (page_only)
+            invlpg(va);
+        else
+            flush_local();
+        return 0;
+    }
+
+    if (whom != UVMF_ALL && read_vcpu_mask(v, (const void *)whom, &any))
+        return -EFAULT;
+    if (any && page_only)
+        tlb_flush_domain_page(v->domain, va);
+    else if (any)
+        tlb_flush_domain(v->domain);
+
+    return 0;
+}
+
+/* ---- update_va_mapping. ---- */
+
+long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t pte,
+                          uint64_t flags)
+{
+    struct domain *d = v->domain;
+    struct page *table;
+    int rc = -EINVAL;
+
+    spin_lock(&d->pt_lock);
+    uint64_t *slot = pagetable_walk(v, va, &table);
+
+    if (slot)
+        rc = pagetable_set(v, table, 1, pt_index(va, 1), pte, false);
+    spin_unlock(&d->pt_lock);
+
+    if (!slot)
+        refuse_reason("no L1 table is mapped at this address");
+    if (rc)
+        return rc;
+    switch (flags & UVMF_FLUSHTYPE_MASK) {
+    case UVMF_TLB_FLUSH:
+    case UVMF_INVLPG:
+        return flush_by_flags(v, va, flags);
+    default:
+        return 0;
+    }
+}
+
+long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t pte,
+                                      uint64_t flags, uint16_t domid)
+{
+    int rc = foreign_check(domid, v);
+
+    return rc ? rc : do_update_va_mapping(v, va, pte, flags);
+}
+
+/* ---- mmuext_op. ---- */
+
+static int pin(struct vcpu *v, mfn_t mfn, unsigned int level)
+{
+    struct domain *d = v->domain;
+
+    if (!mfn_is_ram(mfn)) {
+        refuse_reason("no such frame");
+        return -EINVAL;
+    }
+
+    spin_lock(&d->pt_lock);
+    int rc = level ? page_pin(page_of(mfn), d, (uint64_t)level << 60)
+                   : page_unpin(page_of(mfn), d);
+
+    spin_unlock(&d->pt_lock);
+    return rc;
+}
+
+/* Take a use of @mfn as L4; 0 is nothing, where @optional. */
+static int base_get(struct domain *d, mfn_t mfn, bool optional)
+{
+    if (mfn == 0 && optional)
+        return 0;
+    if (!mfn_is_ram(mfn)) {
+        refuse_reason("no such frame");
+        return -EINVAL;
+    }
+    return page_get_and_type(page_of(mfn), d, PAGE_L4);
+}
+
+static void base_put(mfn_t mfn)
+{
+    if (mfn)
+        page_put_and_type(page_of(mfn));
+}
+
+/* The old table is put only when no CPU walks it any more. */
+static int set_kernel_base(struct vcpu *v, mfn_t mfn)
+{
+    struct domain *d = v->domain;
+    mfn_t old = v->arch.kernel_table;
+
+    if (old == mfn) {
+        vcpu_load_tables(v);
+        return 0;
+    }
+
+    spin_lock(&d->pt_lock);
+    int rc = base_get(d, mfn, false);
+
+    if (!rc) {
+        v->arch.kernel_table = mfn;
+        vcpu_load_tables(v);
+        /* The guest's LDT is an address in the tables it has now. */
+        descriptor_unmap_ldt(v);
+        base_put(old);
+    }
+    spin_unlock(&d->pt_lock);
+
+    return rc;
+}
+
+/* Not loaded now: hypercalls come from the guest's kernel. */
+static int set_user_base(struct vcpu *v, mfn_t mfn)
+{
+    struct domain *d = v->domain;
+    mfn_t old = v->arch.user_table;
+
+    if (old == mfn)
+        return 0;
+
+    spin_lock(&d->pt_lock);
+    int rc = base_get(d, mfn, true);
+
+    if (!rc) {
+        v->arch.user_table = mfn;
+        base_put(old);
+    }
+    spin_unlock(&d->pt_lock);
+
+    return rc;
+}
+
+static int flush_some(struct vcpu *v, const struct mmuext_op *op, bool page)
+{
+    uint64_t va = op->arg1.linear_addr;
+    const void *bitmap;
+    bool any;
+
+    memcpy(&bitmap, &op->arg2, sizeof(bitmap));
+    if (read_vcpu_mask(v, bitmap, &any)) {
+        refuse_reason("the bitmap of vCPUs is not readable");
+        return -EINVAL;
+    }
+    if (any && !page)
+        tlb_flush_domain(v->domain);
+    else if (any && guest_va_ok(va))
+        tlb_flush_domain_page(v->domain, va);
+
+    return 0;
+}
+
+/* With no other attribute than write-back on RAM, memory and caches agree
+ * anyway: the right to ask is all there is to it. */
+static int flush_cache(const struct vcpu *v)
+{
+    return v->domain->privileged ? 0 : -EACCES;
+}
+
+/* An own frame that the guest could write. */
+static struct page *writable_get(struct domain *d, mfn_t mfn)
+{
+    struct page *page = page_get_mfn(mfn, d);
+
+    if (!page) {
+        refuse_reason("the frame is not the domain's own");
+        return NULL;
+    }
+    if (page_get_type(page, PAGE_WRITABLE)) {
+        page_put(page);
+        return NULL;
+    }
+    return page;
+}
+
+static int clear_page(struct domain *d, mfn_t mfn)
+{
+    struct page *page = writable_get(d, mfn);
+
+    if (!page)
+        return -EINVAL;
+    memset(mfn_to_virt(mfn), 0, PAGE_SIZE);
+    page_put_and_type(page);
+    return 0;
+}
+
+static int copy_page(struct domain *d, mfn_t to, mfn_t from)
+{
+    struct page *source = page_get_mfn(from, d);
+    struct page *target = source ? writable_get(d, to) : NULL;
+
+    if (target) {
+        memmove(mfn_to_virt(to), mfn_to_virt(from), PAGE_SIZE);
+        page_put_and_type(target);
+    }
+    if (source)
+        page_put(source);
+    return target ? 0 : -EINVAL;
+}
+
+static int mmuext_one(struct vcpu *v, const void *item)
+{
+    const struct mmuext_op *op = item;
+    uint64_t va = op->arg1.linear_addr;
+    mfn_t mfn = op->arg1.mfn;
+
+    switch (op->cmd) {
+    case MMUEXT_PIN_L1_TABLE:
+    case MMUEXT_PIN_L2_TABLE:
+    case MMUEXT_PIN_L3_TABLE:
+    case MMUEXT_PIN_L4_TABLE:
+        return pin(v, mfn, op->cmd - MMUEXT_PIN_L1_TABLE + 1);
+    case MMUEXT_UNPIN_TABLE:
+        return pin(v, mfn, 0);
+    case MMUEXT_NEW_BASEPTR:
+        return set_kernel_base(v, mfn);
+    case MMUEXT_NEW_USER_BASEPTR:
+        return set_user_base(v, mfn);
+    case MMUEXT_TLB_FLUSH_LOCAL:
+        flush_local();
+        return 0;
+    case MMUEXT_INVLPG_LOCAL:
+        if (guest_va_ok(va))
+            invlpg(va);
+        return 0;
+    case MMUEXT_TLB_FLUSH_MULTI:
+        return flush_some(v, op, false);
+    case MMUEXT_INVLPG_MULTI:
+        return flush_some(v, op, true);
+    case MMUEXT_TLB_FLUSH_ALL:
+        tlb_flush_domain(v->domain);
+        return 0;
+    case MMUEXT_INVLPG_ALL:
+        if (guest_va_ok(va))
+            tlb_flush_domain_page(v->domain, va);
+        return 0;
+    case MMUEXT_FLUSH_CACHE:
+    case MMUEXT_FLUSH_CACHE_GLOBAL:
+        return flush_cache(v);
+    case MMUEXT_SET_LDT:
+        return descriptor_set_ldt(v, va, op->arg2.nr_ents);
+    case MMUEXT_CLEAR_PAGE:
+        return clear_page(v->domain, mfn);
+    case MMUEXT_COPY_PAGE:
+        return copy_page(v->domain, mfn, op->arg2.src_mfn);
+    case MMUEXT_MARK_SUPER:
+    case MMUEXT_UNMARK_SUPER:
+        return -EOPNOTSUPP;
+    default:
+        return -ENOSYS;
+    }
+}
+
+long do_mmuext_op(struct vcpu *v, void *ops, uint32_t count, void *done,
+                  uint32_t foreign)
+{
+    struct batch b = { ops, sizeof(struct mmuext_op), count, done };
+    int rc = foreign_check((uint16_t)foreign, v);
+
+    return rc ? rc : batch_run(v, &b, mmuext_one);
+}
+
+/* ---- Grant mappings. ---- */
+
+/* The L1 entry that @addr names, by machine or virtual address, with its
+ * table in *@table; NULL if it is none of the guest's.  pt_lock held, which
+ * keeps the table what it is. */
+static uint64_t *grant_slot(struct vcpu *v, uint64_t addr, bool contains_pte,
+                            struct page **table)
+{
+    if (!contains_pte)
+        return pagetable_walk(v, addr, table);
+
+    mfn_t mfn = addr >> PAGE_SHIFT;
+
+    if (addr % sizeof(uint64_t) || !mfn_is_ram(mfn))
+        return NULL;
+
+    struct page *page = page_of(mfn);
+    uint64_t type = read_once(&page->type);
+
+    if (read_once(&page->owner) != v->domain ||
+        (type & (PAGE_TYPE_MASK | PAGE_VALIDATED)) !=
+            (PAGE_L1 | PAGE_VALIDATED))
+        return NULL;
+
+    *table = page;
+    return (uint64_t *)((char *)mfn_to_virt(mfn) + addr % PAGE_SIZE);
+}
+
+int16_t mmu_grant_map(struct vcpu *v, uint64_t addr, bool contains_pte,
+                      uint64_t pte, uint64_t *pte_maddr)
+{
+    struct domain *d = v->domain;
+    struct page *table;
+
+    spin_lock(&d->pt_lock);
+    uint64_t *slot = grant_slot(v, addr, contains_pte, &table);
+
+    if (slot) {
+        *pte_maddr = (mfn_of(table) << PAGE_SHIFT) +
+                     (uint64_t)slot % PAGE_SIZE;
+        pagetable_replace(d, slot, pte | PTE_USER);
+    }
+    spin_unlock(&d->pt_lock);
+
+    if (!slot)
+        refuse_reason("the address has no L1 entry of the guest's");
+    return slot ? GNTST_okay : GNTST_general_error;
+}
+
+static bool maps(uint64_t pte, mfn_t mfn, bool writable)
+{
+    return (pte & PTE_PRESENT) && pte_frame(pte) == mfn &&
+           !(pte & PTE_RW) == !writable;
+}
+
+/* unmap_and_replace: the entry that is to move, or NULL. */
+static uint64_t *replacement(struct vcpu *v, uint64_t addr, bool contains_pte,
+                             const uint64_t *slot)
+{
+    struct page *table;
+    uint64_t *from =
+        contains_pte ? NULL : grant_slot(v, addr, false, &table);
+
+    return from == slot ? NULL : from;
+}
+
+/* Check all, then change. */
+static int grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
+                       mfn_t mfn, bool writable, uint64_t new_addr)
+{
+    struct page *table;
+    uint64_t *slot = grant_slot(v, addr, contains_pte, &table);
+    uint64_t *from = NULL, moved = 0;
+
+    if (!slot || !maps(read_once(slot), mfn, writable))
+        return GNTST_general_error;
+    if (new_addr) {
+        from = replacement(v, new_addr, contains_pte, slot);
+        if (!from)
+            return GNTST_general_error;
+        moved = atomic_xchg(from, 0);
+    }
+
+    write_once(slot, moved);
+    if (contains_pte || new_addr)
+        tlb_flush_domain(v->domain);
+    else
+        tlb_flush_domain_page(v->domain, addr);
+    return GNTST_okay;
+}
+
+int16_t mmu_grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
+                        mfn_t mfn, bool writable, uint64_t new_addr)
+{
+    spin_lock(&v->domain->pt_lock);
+    int rc = grant_unmap(v, addr, contains_pte, mfn, writable, new_addr);
+
+    spin_unlock(&v->domain->pt_lock);
+    if (rc)
+        refuse_reason("the entry at this address does not map the grant");
+    return (int16_t)rc;
+}

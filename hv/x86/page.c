@@ -1,0 +1,391 @@
+/*
+ * The frame table: ownership, references and types of machine frames.
+ *
+ * A frame is free exactly when its count is 0, and a frame with a use as one
+ * type is never used as another.  Types other than PAGE_WRITABLE are taken
+ * and put with the owner's pt_lock held; only the step from "no use" is
+ * contended, with writable mappings, and that is one compare-and-swap.
+ */
+#include "hv/console.h"
+#include "hv/domain.h"
+#include "hv/x86/page.h"
+
+/* ---- The owner's list: circular; frames with neither their owner's own
+ * reference nor a pin stand behind all others, so that relinquishing only
+ * looks at the head.  domain.lock held. ---- */
+
+static void list_insert(struct domain *d, struct page *page, bool at_head)
+{
+    uint32_t mfn = (uint32_t)mfn_of(page);
+
+    if (!d->page_list) {
+        page->next = page->prev = mfn;
+        d->page_list = mfn;
+        return;
+    }
+
+    struct page *head = page_of(d->page_list);
+
+    page->next = d->page_list;
+    page->prev = head->prev;
+    page_of(head->prev)->next = mfn;
+    head->prev = mfn;
+    if (at_head)
+        d->page_list = mfn;
+}
+
+static void list_unlink(struct domain *d, struct page *page)
+{
+    uint32_t mfn = (uint32_t)mfn_of(page);
+
+    if (page->next == mfn) {
+        d->page_list = 0;
+    } else {
+        page_of(page->prev)->next = page->next;
+        page_of(page->next)->prev = page->prev;
+        if (d->page_list == mfn)
+            d->page_list = page->next;
+    }
+    page->next = page->prev = 0;
+}
+
+static bool is_kept(const struct page *page)
+{
+    return (read_once(&page->count) & PAGE_ALLOCATED) ||
+           (read_once(&page->type) & PAGE_PINNED);
+}
+
+/* Put the frame where it belongs after PAGE_ALLOCATED or PAGE_PINNED changed.
+ * The caller holds a reference. */
+static void list_settle(struct domain *d, struct page *page)
+{
+    spin_lock(&d->lock);
+    list_unlink(d, page);
+    list_insert(d, page, is_kept(page));
+    spin_unlock(&d->lock);
+}
+
+/* ---- References. ---- */
+
+static bool count_increment(struct page *page)
+{
+    uint64_t x = read_once(&page->count);
+
+    do {
+        uint64_t n = x & PAGE_COUNT_MASK;
+
+        if (n == 0 || n == PAGE_COUNT_MASK)
+            return false;
+    } while (!atomic_cas(&page->count, &x, x + 1));
+
+    return true;
+}
+
+bool page_get(struct page *page, const struct domain *d)
+{
+    /* Reference first: without one the owner could change under us. */
+    if (!count_increment(page))
+        return false;
+    if (read_once(&page->owner) == d)
+        return true;
+
+    page_put(page);
+    return false;
+}
+
+struct page *page_get_mfn(mfn_t mfn, const struct domain *d)
+{
+    if (!mfn_is_ram(mfn))
+        return NULL;
+
+    struct page *page = page_of(mfn);
+
+    return page_get(page, d) ? page : NULL;
+}
+
+/* The domain has one frame less; true if it was the last. */
+static bool domain_page_drop(struct domain *d, struct page *page)
+{
+    spin_lock(&d->lock);
+    list_unlink(d, page);
+    bool last = --d->nr_pages == 0;
+
+    spin_unlock(&d->lock);
+    return last;
+}
+
+/* The count is 0: nobody else can find the frame any more. */
+static void page_last_put(struct page *page)
+{
+    struct domain *d = page->owner;
+    bool shared = page->count & PAGE_SHARED;
+    bool last = false;
+
+    BUG_ON(page->type & PAGE_TYPE_COUNT_MASK);
+    if (d) {
+        tlb_flush_domain(d);
+        m2p[mfn_of(page)] = M2P_INVALID;
+        if (!shared)
+            last = domain_page_drop(d, page);
+    }
+    page->owner = NULL;
+    page->type = PAGE_NONE;
+    page->count = PAGE_RAM;
+    alloc_put(page);
+
+    if (last)
+        domain_put(d);
+}
+
+void page_put(struct page *page)
+{
+    uint64_t x = atomic_sub_return(&page->count, 1);
+
+    if ((x & PAGE_COUNT_MASK) == 0)
+        page_last_put(page);
+}
+
+/* Drop the reference that PAGE_ALLOCATED stands for, once. */
+static bool allocation_put(struct page *page)
+{
+    uint64_t x = read_once(&page->count);
+
+    do {
+        if (!(x & PAGE_ALLOCATED))
+            return false;
+    } while (!atomic_cas(&page->count, &x, x & ~PAGE_ALLOCATED));
+
+    page_put(page);
+    return true;
+}
+
+void page_free(struct page *page)
+{
+    BUG_ON(!allocation_put(page));
+}
+
+/* ---- Types. ---- */
+
+static bool type_is_checked(uint64_t type)
+{
+    return type != PAGE_WRITABLE;
+}
+
+/* The only use there is, a fresh one, waits for its contents to be checked. */
+static int type_validate(struct page *page, uint64_t type)
+{
+    ASSERT(spin_is_locked(&page->owner->pt_lock));
+
+    int rc = pagetable_validate(page, type);
+
+    store_release(&page->type,
+                  rc ? PAGE_NONE : read_once(&page->type) | PAGE_VALIDATED);
+    return rc;
+}
+
+int page_get_type(struct page *page, uint64_t type)
+{
+    uint64_t x = read_once(&page->type), next;
+
+    do {
+        uint64_t n = x & PAGE_TYPE_COUNT_MASK;
+
+        if (n == PAGE_TYPE_COUNT_MASK ||
+            (n != 0 && (x & PAGE_TYPE_MASK) != type)) {
+            refuse_reason("the frame is in use as something else");
+            return -EINVAL;
+        }
+        next = n ? x + 1 : type | 1;
+    } while (!atomic_cas(&page->type, &x, next));
+
+    if (x & PAGE_TYPE_COUNT_MASK)
+        return 0;
+
+    uint64_t old = x & PAGE_TYPE_MASK;
+
+    if (old != type && old != PAGE_NONE && page->owner)
+        tlb_flush_domain(page->owner);
+
+    return type_is_checked(type) ? type_validate(page, type) : 0;
+}
+
+/* The last use as a checked type goes: what the contents referred to is put
+ * while the type still keeps other uses out. */
+static void type_devalidate(struct page *page, uint64_t type)
+{
+    ASSERT(spin_is_locked(&page->owner->pt_lock));
+    write_once(&page->type, type | 1);
+    pagetable_devalidate(page, type);
+    store_release(&page->type, type);
+}
+
+void page_put_type(struct page *page)
+{
+    uint64_t x = read_once(&page->type);
+    uint64_t type = x & PAGE_TYPE_MASK;
+
+    if (type_is_checked(type) && (x & PAGE_TYPE_COUNT_MASK) == 1)
+        type_devalidate(page, type);
+    else
+        (void)atomic_sub_return(&page->type, 1);
+}
+
+int page_get_and_type(struct page *page, struct domain *d, uint64_t type)
+{
+    if (!page_get(page, d)) {
+        refuse_reason("the frame is not the domain's own");
+        return -EINVAL;
+    }
+
+    int rc = page_get_type(page, type);
+
+    if (rc)
+        page_put(page);
+    return rc;
+}
+
+void page_put_and_type(struct page *page)
+{
+    page_put_type(page);
+    page_put(page);
+}
+
+/* The pin's bits in the type word, and the frame's place if only the pin
+ * keeps it.  pt_lock is held, so no other pin comes or goes. */
+static void pin_set(struct page *page, struct domain *d, bool pinned)
+{
+    if (pinned)
+        __atomic_fetch_or(&page->type, PAGE_PINNED, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(&page->type, ~PAGE_PINNED, __ATOMIC_SEQ_CST);
+
+    uint64_t count = read_once(&page->count);
+
+    if (!(count & (PAGE_ALLOCATED | PAGE_SHARED)))
+        list_settle(d, page);
+}
+
+int page_pin(struct page *page, struct domain *d, uint64_t type)
+{
+    int rc = page_get_and_type(page, d, type);
+
+    if (rc)
+        return rc;
+    if (read_once(&page->type) & PAGE_PINNED) {
+        refuse_reason("the table is pinned already");
+        page_put_and_type(page);
+        return -EINVAL;
+    }
+
+    pin_set(page, d, true);
+    return 0;
+}
+
+int page_unpin(struct page *page, struct domain *d)
+{
+    if (!page_get(page, d))
+        return -EINVAL;
+    if (!(read_once(&page->type) & PAGE_PINNED)) {
+        refuse_reason("the frame is not pinned");
+        page_put(page);
+        return -EINVAL;
+    }
+
+    pin_set(page, d, false);
+    page_put_and_type(page); /* the pin's */
+    page_put(page);
+    return 0;
+}
+
+/* ---- Frames of a domain. ---- */
+
+/* Count the frame in, if the domain may have one more. */
+static bool domain_page_add(struct domain *d, struct page *page)
+{
+    spin_lock(&d->lock);
+    bool fits = d->state != DOMAIN_DYING && d->nr_pages < d->max_pages;
+
+    if (fits) {
+        if (d->nr_pages++ == 0)
+            (void)atomic_add_return(&d->refs, 1);
+        list_insert(d, page, true);
+        store_release(&page->owner, d);
+    }
+    spin_unlock(&d->lock);
+
+    return fits;
+}
+
+struct page *domain_page_alloc(struct domain *d)
+{
+    struct page *page = page_alloc();
+
+    if (page && !domain_page_add(d, page)) {
+        page_free(page);
+        return NULL;
+    }
+    return page;
+}
+
+bool domain_page_release(struct domain *d, struct page *page)
+{
+    if (read_once(&page->count) & PAGE_SHARED)
+        return false;
+    if (!allocation_put(page))
+        return false;
+
+    list_settle(d, page);
+    return true;
+}
+
+void page_share(struct page *page, struct domain *d)
+{
+    __atomic_fetch_or(&page->count, PAGE_SHARED, __ATOMIC_SEQ_CST);
+    page->type = PAGE_WRITABLE | 1;
+    store_release(&page->owner, d);
+}
+
+void page_unshare(struct page *page)
+{
+    struct domain *d = page->owner;
+
+    store_release(&page->owner, NULL);
+    __atomic_fetch_and(&page->count, ~PAGE_SHARED, __ATOMIC_SEQ_CST);
+    page_put_type(page);
+    tlb_flush_domain(d);
+    m2p[mfn_of(page)] = M2P_INVALID;
+}
+
+/* The next frame that its owner or a pin still keeps, with a reference. */
+static struct page *kept_page_get(struct domain *d)
+{
+    struct page *page = NULL;
+
+    spin_lock(&d->lock);
+    if (d->page_list && is_kept(page_of(d->page_list)))
+        page = page_of(d->page_list);
+    if (page && !count_increment(page))
+        page = NULL;
+    spin_unlock(&d->lock);
+
+    return page;
+}
+
+bool domain_pages_relinquish(struct domain *d)
+{
+    for (unsigned int budget = 512; budget; budget--) {
+        struct page *page = kept_page_get(d);
+
+        if (!page)
+            return true;
+
+        spin_lock(&d->pt_lock);
+        if (read_once(&page->type) & PAGE_PINNED)
+            (void)page_unpin(page, d);
+        (void)domain_page_release(d, page);
+        page_put(page);
+        spin_unlock(&d->pt_lock);
+    }
+
+    return false;
+}
