@@ -75,27 +75,18 @@ guest_start:
 ; ---- upcall_entry: something rings while the program is in a block. -------
 ;
 ; There is nothing to do: evtchn_upcall_pending stays set and the program
-; will look.  The mask, which the hypervisor set on the way here, stays too.
-; That makes the way back short: no second upcall can come, so the return
-; address goes just below the interrupted stack pointer (nothing lives there,
-; there is no red zone) and a plain `ret` takes it.  `iretq` would fault
-; where the emulator has SMAP.
+; will look.  The mask, which the hypervisor set on the way here, stays too,
+; so no second upcall can come.  The interrupted code is hypercall_block()
+; and wants back neither rcx, r11 nor the flags: no iret is needed, which
+; would also fault where the emulator has SMAP.
 ;
 ;   rsp + 0 rcx   + 8 r11   + 16 rip   + 24 cs   + 32 rflags   + 40 rsp
 ;       + 48 ss
 global upcall_entry
 upcall_entry:
-        mov     rcx, [rsp + 40]
-        mov     r11, [rsp + 16]
-        sub     rcx, 8
-        mov     [rcx], r11              ; may be where ss was
-        mov     [rsp + 40], rcx
-        push    qword [rsp + 32]
-        popfq
-        pop     rcx
-        pop     r11
-        mov     rsp, [rsp + 24]
-        ret
+        mov     rcx, [rsp + 16]
+        mov     rsp, [rsp + 40]
+        jmp     rcx
 
 ; ---- failsafe_entry: a segment register could not be loaded. --------------
 ;

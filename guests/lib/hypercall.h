@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include <xen/xen.h>
+#include <xen/sched.h>
 
 #include "hv/abi/belfry.h"
 
@@ -113,6 +114,21 @@ static inline long hypercall_grant_table_op(unsigned int cmd, void *items,
 static inline long hypercall_sched_op(unsigned int cmd, void *arg)
 {
     return HYPERCALL2(__HYPERVISOR_sched_op, cmd, arg);
+}
+
+/*
+ * SCHEDOP_block clears the upcall mask of the vCPU; set it again.  Between
+ * the two, and nowhere else, an upcall can land: entry.asm relies on rcx, r11
+ * and the flags being free there.
+ */
+static inline void hypercall_block(uint8_t *upcall_mask)
+{
+    unsigned long cmd = SCHEDOP_block, result;
+
+    __asm__ volatile(HYPERCALL_CALL "\n\tmovb $1, %[mask]"
+                     : "=a"(result), "+D"(cmd), [mask] "=m"(*upcall_mask)
+                     : [nr] "i"(__HYPERVISOR_sched_op)
+                     : "rcx", "r11", "cc", "memory");
 }
 
 static inline long hypercall_vcpu_op(unsigned int cmd, unsigned int vcpu,

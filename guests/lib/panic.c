@@ -93,6 +93,7 @@ static _Noreturn void end_report(void)
 
 void panic(const char *fmt, ...)
 {
+    const uint64_t *frame = __builtin_frame_address(0);
     char text[256];
     va_list args;
 
@@ -101,8 +102,7 @@ void panic(const char *fmt, ...)
     format_string_v(text, sizeof(text), fmt, args);
     va_end(args);
     printf("panic: %s\n", text);
-    backtrace_print((uint64_t)__builtin_return_address(0),
-                    (uint64_t)__builtin_frame_address(0));
+    backtrace_print(frame[1], frame[0]);
     end_report();
 }
 
