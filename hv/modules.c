@@ -19,7 +19,7 @@ static char module_name[MODULES_MAX][ARGS_NAME_SIZE];
 void modules_add(const char *line, uint64_t maddr, size_t size)
 {
     if (nr_modules == MODULES_MAX) {
-        printk("module %u and later ones are ignored: %u is the limit",
+        printk("module %u and later ones are ignored: %u is the limit\n",
                nr_modules + 1, MODULES_MAX);
         return;
     }
@@ -42,7 +42,7 @@ struct module *module_find(const char *name)
 static void check_domain(unsigned int i, const char *name)
 {
     if (module_find(name)) {
-        printk("module %u: a second domain of the name '%s' is left out",
+        printk("module %u: a second domain of the name '%s' is left out\n",
                i + 1, name);
         return;
     }
@@ -57,7 +57,7 @@ static bool check_line(unsigned int i)
     struct args_error err;
 
     if (domain_args_parse(modules[i].line, &args, &err)) {
-        printk("module %u: column %u: %s", i + 1, err.column, err.message);
+        printk("module %u: column %u: %s\n", i + 1, err.column, err.message);
         return false;
     }
     if (args.ramdisk_of[0] == '\0') {
@@ -73,10 +73,10 @@ static void pair_ramdisk(unsigned int i)
     struct module *domain = module_find(module_name[i]);
 
     if (!domain)
-        printk("module %u: no domain '%s' for this ramdisk", i + 1,
+        printk("module %u: no domain '%s' for this ramdisk\n", i + 1,
                module_name[i]);
     else if (domain->ramdisk)
-        printk("module %u: a second ramdisk for '%s' is left out", i + 1,
+        printk("module %u: a second ramdisk for '%s' is left out\n", i + 1,
                module_name[i]);
     else
         domain->ramdisk = &modules[i];

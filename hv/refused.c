@@ -103,7 +103,7 @@ void refused_record(struct vcpu *v, const char *call, uint64_t argument,
     spin_unlock(&lock);
 
     if (print)
-        printk_guest(d->id, "%s: %s(%#lx) refused: %ld %s", d->name, call,
+        printk_guest(d->id, "%s: %s(%#lx) refused: %ld %s\n", d->name, call,
                      r.argument, error, r.reason);
 }
 

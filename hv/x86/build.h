@@ -19,7 +19,7 @@
 struct build {
     const struct module *module;
     bool privileged;
-    struct domain_args *args; /* one page; the domain's, once it has one */
+    struct domain_args *args; /* one page, of the hypervisor's */
     struct elf_image elf;
     struct start_of_day plan;
     struct domain *d;

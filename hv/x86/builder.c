@@ -16,6 +16,7 @@
 #include "hv/cpu.h"
 #include "hv/grant.h"
 #include "hv/sched.h"
+#include "hv/vcpu_op.h"
 #include "hv/x86/build.h"
 #include "lib/errno.h"
 #include "lib/format.h"
@@ -24,7 +25,6 @@
 #define DEFAULT_MEM    (16ULL << 20)
 #define INITIAL_RFLAGS 0x202u /* IF, and the bit that is always set */
 
-_Static_assert(sizeof(struct domain_args) <= PAGE_SIZE, "one page");
 _Static_assert(sizeof(struct start_info) <= PAGE_SIZE, "one page");
 
 __attribute__((format(printf, 3, 4))) static int fail(struct build *b, int rc,
@@ -222,18 +222,19 @@ static int validate_tables(struct build *b)
     return rc ? fail(b, rc, "its first page tables are not valid: %d", rc) : 0;
 }
 
-/* Every vCPU starts with upcalls masked; only the first one starts. */
-static void set_vcpus(struct build *b)
+/* Nothing can fail from here on.  The first vCPU is up, though the domain is
+ * paused; the others wait for the guest to initialise them. */
+static void start_vcpus(struct build *b)
 {
-    struct domain *d = b->d;
+    struct vcpu *first = b->d->vcpu[0];
 
-    for (unsigned int i = 0; i < d->nr_vcpus; i++) {
-        sched_init_vcpu(d->vcpu[i], b->args->priority, b->args->cpus);
-        d->vcpu[i]->evtchn.info->evtchn_upcall_mask = 1;
-    }
+    for (unsigned int i = 0; i < b->d->nr_vcpus; i++)
+        sched_init_vcpu(b->d->vcpu[i], b->args->priority, b->args->cpus);
     set_registers(b);
-    d->vcpu[0]->initialised = true;
-    d->vcpu[0]->down = false;
+    first->initialised = true;
+    vcpu_update_time(first);
+    vcpu_timers_start(first);
+    sched_online(first);
 }
 
 /* ---- All of it. ---- */
@@ -243,7 +244,7 @@ static int build_domain(struct build *b)
     struct domain *d = b->d;
     int rc;
 
-    d->args = b->args;
+    *d->args = *b->args;
     d->module = (unsigned int)(b->module - modules);
     d->virt_base = b->elf.virt_base;
     d->max_pages = b->plan.nr_pages;
@@ -261,13 +262,13 @@ static int build_domain(struct build *b)
             return fail(b, rc, "no store and console for it: %d", rc);
     }
     write_start_info(b);
-    set_vcpus(b);
-
-    return validate_tables(b);
+    rc = validate_tables(b);
+    if (!rc)
+        start_vcpus(b);
+    return rc;
 }
 
-/* Check everything, then create and build; b->args is the domain's from
- * domain_create() on. */
+/* Check everything, then create and build. */
 static int create(struct build *b)
 {
     int rc = check_line(b);
@@ -280,6 +281,8 @@ static int create(struct build *b)
     if (!b->d)
         return fail(b, -ENOMEM, "no memory for a domain of %u vCPUs",
                     b->args->vcpus);
+    /* The reference we got is the list's; this is our own. */
+    domain_get(b->d->id);
     rc = build_domain(b);
     build_forget(b);
     if (rc) {
@@ -306,8 +309,7 @@ int builder_create(const struct module *m, bool privileged,
     if (!b.args)
         return fail(&b, -ENOMEM, "no memory is free");
     rc = create(&b);
-    if (!b.d)
-        free_page_memory(b.args);
+    free_page_memory(b.args);
     if (rc)
         return rc;
     domain_publish(b.d);
@@ -332,14 +334,17 @@ static bool boot_one(unsigned int i, bool privileged)
     char text[160];
 
     if (builder_create(&modules[i], privileged, &d, text, sizeof(text))) {
-        printk("module %u: no domain: %s", i + 1, text);
+        printk("module %u: no domain: %s\n", i + 1, text);
         return false;
     }
-    printk("domain %u: %s, %lu KiB, %u vCPU%s", d->id, d->name,
+    printk("domain %u: %s, %lu KiB, %u vCPU%s\n", d->id, d->name,
            d->nr_pages * 4, d->nr_vcpus, d->nr_vcpus == 1 ? "" : "s");
-    if (privileged)
+    if (privileged) {
+        initial_domain = d;
         domain_unpause(d);
-    domain_put(d);
+    } else {
+        domain_put(d);
+    }
     return true;
 }
 
