@@ -1,6 +1,6 @@
 # Sources are found, not listed: to add a file, a guest or a test, create it.
 #
-#   make run [DISK=FILE]   boot the default image (grub.cfg)
+#   make run [DISK=FILE] [CFG=FILE]  boot the image that CFG (grub.cfg) describes
 #   make test              everything that must hold; ends in "N passed, N failed"
 #   make help              the other targets
 
@@ -109,6 +109,7 @@ $(B)/belfry: $(TOOL_OBJ)
 
 # ---- Images. ---------------------------------------------------------------
 DISK ?= $(B)/disk.img
+CFG  ?= grub.cfg
 $(B)/disk.img: tools/make-disk.sh
 	@mkdir -p $(B)
 	sh tools/make-disk.sh $@
@@ -120,7 +121,7 @@ deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
 image: all $(DISK)
-	$(B)/belfry image grub.cfg --root $(B) --file disk.img=$(DISK) -o $(B)/demo.iso
+	$(B)/belfry image $(CFG) --root $(B) --file disk.img=$(DISK) -o $(B)/demo.iso
 
 run:
 	@$(MAKE) --no-print-directory deps

@@ -14,7 +14,8 @@
  * It runs on Belfry and on real Xen alike, as initial domain or not.  The
  * program is single-threaded; event handlers run from event_wait() and
  * event_poll() in the main program, never on top of it, so they may call
- * anything.  Returning from guest_main, or guest_exit(), powers the domain
+ * anything.  Upcalls are the runtime's: a program that clears the vCPU's
+ * upcall mask must set callbacks of its own.  Returning from guest_main, or guest_exit(), powers the domain
  * off: 0 is success, anything else shuts down with reason crash.
  *
  * Errors are 0 or -Exxx as the hypervisor gave them.
@@ -230,7 +231,9 @@ struct channel {
     bool first;  /* we are the domain whose line has the chan= key */
     struct grant_mapping mapping;
 };
-/* Waits until the control domain has published it.  0, -ETIMEDOUT. */
+/* Waits until the control domain has published it.  0, -ETIMEDOUT.  The side
+ * that binds last finds its bell rung once: an earlier ring would have been
+ * lost.  Open it on both sides before using the page. */
 int channel_open(const char *name, struct channel *c);
 int channel_send(struct channel *c);
 /* Sleep until the peer rings. */
