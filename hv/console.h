@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A line for people.  Goes to the log with a time in front; to COM1 until
- * the control domain has taken it over (console_io), errors always. */
+/* A line for people.  Goes to the log with a time in front; to COM1 unless
+ * the initial domain shows the log (VIRQ_BELFRY_LOG). */
 __attribute__((format(printf, 1, 2))) void printk(const char *fmt, ...);
 
 /* As printk, at most a few lines a second for each domain @domid: for lines

@@ -54,7 +54,8 @@ struct arch_vcpu {
     uint16_t kernel_ss;
     uint16_t ds, es, fs, gs;
     uint64_t fs_base, gs_base_kernel, gs_base_user;
-    struct guest_entry event_callback, failsafe_callback, syscall_callback;
+    struct guest_entry event_callback, failsafe_callback, syscall_callback,
+        nmi_callback;
     struct trap_info *trap; /* 256 entries, one page */
     mfn_t gdt_frame[14];    /* each with a use as SEGDESC */
     uint32_t nr_gdt_frames, gdt_entries;
@@ -109,6 +110,7 @@ struct domain {
     uint64_t *perdomain_l3;     /* contents of L4 slot 260 */
     uint64_t vm_assist;
     uint64_t pt_progress; /* where relinquishing stands */
+    bool destroyed; /* everything of its own has been given back */
 
     uint32_t console_port, store_port;
     mfn_t console_frame, store_frame, rings_frame;

@@ -28,7 +28,6 @@ struct vcpu;
 struct sched_vcpu {
     uint8_t state; /* BELFRY_VCPU_* */
     uint8_t priority, lent_priority;
-    bool has_switched_in; /* has FPU state of its own */
     uint32_t cpu;         /* where it is queued or runs */
     uint64_t affinity;
     uint32_t pause_count; /* atomic; 0: may run */
@@ -42,21 +41,28 @@ struct sched_queue {
     spinlock_t lock;
     uint32_t occupied; /* a bit a priority */
     struct list list[SCHED_PRIORITIES];
-    struct timer slice;
-    uint64_t idle_time, idle_since, switches;
+    struct timer slice; /* set while an equal of the running vCPU waits */
+    bool rotate;        /* the running vCPU's turn is over */
+    uint64_t idle_time, switched_at; /* stamp units */
+    uint64_t switches;
 };
 
 void sched_init_cpu(struct sched_queue *q);
-/* A new vCPU: paused by one pause count, blocked state cleared. */
+/* A new vCPU: offline, paused by one pause count. */
 void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity);
-/* Take a vCPU of a dying domain off its queue; it must not be current here
- * unless need_resched follows. */
+/* Take a vCPU of a dying domain, which is paused, out for good. */
 void sched_remove_vcpu(struct vcpu *v);
 
 /* Make a blocked vCPU runnable; nothing happens to others. */
 void sched_wake(struct vcpu *v);
 /* The current vCPU blocks, unless an upcall is due (then it goes on). */
 void sched_block(void);
+/* The same for a vCPU that polls ports (evtchn_poll_begin): it also goes on
+ * if its poll has ended meanwhile. */
+void sched_block_polling(void);
+/* A vCPU comes into being as a runnable one, or the current one ends. */
+void sched_online(struct vcpu *v);
+void sched_offline(void);
 /* The current vCPU goes behind its equals. */
 void sched_yield(void);
 

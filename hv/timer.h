@@ -48,6 +48,22 @@ static inline bool timer_is_set(const struct timer *t)
     return t->slot != 0;
 }
 
+/* Set the clock's origin and rate; CPU 0, once. */
+void time_init(void);
+/* Conversion for guests' vcpu_time_info: ns = (tsc - origin) scaled. */
+struct time_scale {
+    uint64_t origin; /* TSC at system time 0 */
+    uint32_t mul;
+    int8_t shift;
+    uint64_t khz;
+};
+extern struct time_scale time_scale;
+/* Seconds since 1970 at system time 0. */
+extern uint64_t wall_clock_base;
+
+/* Program this CPU's timer interrupt; STIME_NEVER stops it. */
+void arch_timer_arm(stime_t expires);
+
 /* Run what has expired on this CPU; from the timer interrupt. */
 void timer_run(void);
 

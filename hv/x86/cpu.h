@@ -43,6 +43,7 @@ struct cpu {
     struct vcpu *current; /* NULL while idle */
     uint32_t id, apic_id;
     uint32_t need_resched; /* look for another vCPU on the way out */
+    uint32_t raised;       /* what main.c has to tell the initial domain */
     uint32_t gdt_vcpu;     /* whose slot GDTR points at; ~0: the image's */
     uint64_t cr3;
     struct vcpu *fpu_owner; /* whose FPU state is in the registers */
@@ -84,6 +85,15 @@ void cpu_init(unsigned int id);
 extern bool cpu_has_smap, cpu_has_fsgsbase, cpu_has_xsave;
 extern uint32_t xsave_size;
 
+/* entry.asm: false if the selector cannot be loaded (null is, instead). */
+bool load_selector_ds(uint16_t selector);
+bool load_selector_es(uint16_t selector);
+bool load_selector_fs(uint16_t selector);
+bool load_selector_gs(uint16_t selector);
+
+/* Leave boot for good: run guests.  entry.asm. */
+_Noreturn void cpu_start_guests(void);
+
 /* Load the CR3 and the segment state of a vCPU, or of nobody (NULL). */
 void cpu_switch_from(struct vcpu *prev);
 void cpu_switch_to(struct vcpu *next);
@@ -92,6 +102,8 @@ void vcpu_load_tables(struct vcpu *v);
 /* Between the kernel's and the user's tables and GS. */
 void vcpu_toggle_mode(struct vcpu *v);
 
+/* Load the LDT of the vCPU, which is current. */
+void cpu_load_ldt(struct vcpu *v);
 /* FPU state as after FNINIT, in the vCPU's save area. */
 void cpu_fpu_init_area(void *area);
 

@@ -166,7 +166,6 @@ syscall_entry:
 ; ---- Out -------------------------------------------------------------------
 
 ; All registers are in the frame.
-global exit_all
 exit_all:
         CHECK_EXIT_WORK do_exit_work
         LOAD_CALLEE_SAVED
@@ -210,6 +209,15 @@ return_to_guest.bad_frame:
         sub     rsp, REGS_RIP
         mov     rdi, rsp
         call    bad_guest_frame
+        jmp     do_exit_work
+
+; void cpu_start_guests(void): from boot, when vCPUs wait in the run queue.
+; The stack below the frame is abandoned.
+global cpu_start_guests
+cpu_start_guests:
+        and     rsp, -STACK_BLOCK_SIZE
+        add     rsp, STACK_BLOCK_SIZE - CPU_SIZE - REGS_SIZE
+        xor     ebp, ebp
         jmp     do_exit_work
 
 ; ---- Exceptions and interrupts -----------------------------------------------

@@ -1,0 +1,145 @@
+/*
+ * The hypervisor's own voice.
+ *
+ * Lines go to a ring in memory, always, with the time in front; and to COM1
+ * unless the initial domain listens to VIRQ_BELFRY_LOG and so shows them
+ * itself; panics always.
+ */
+#include "hv/console.h"
+
+#include "hv/domain.h"
+#include "hv/machine.h"
+#include "hv/timer.h"
+#include "hv/x86/backtrace.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/serial.h"
+#include "lib/format.h"
+#include "lib/spinlock.h"
+#include "lib/string.h"
+
+#define LOG_SIZE        65536u /* power of two */
+#define GUEST_LINES     10u /* a second, over all guests */
+
+static spinlock_t log_lock; /* guards the log and its position */
+static char log_text[LOG_SIZE];
+static uint64_t log_end; /* bytes ever written */
+static bool at_line_start = true, panicking;
+
+static void log_put(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        log_text[log_end++ & (LOG_SIZE - 1)] = text[i];
+}
+
+/* Does the initial domain listen, to show the lines itself? */
+static bool shown_by_others(void)
+{
+    return initial_domain && !panicking &&
+           initial_domain->evtchn.global_virq_port[VIRQ_BELFRY_LOG];
+}
+
+/* To people and to the log; CR before LF for terminals. */
+static void put_text(const char *text)
+{
+    size_t n = strlen(text);
+
+    log_put(text, n);
+    if (shown_by_others())
+        return;
+    for (const char *p = text; *p; p++) {
+        if (*p == '\n')
+            serial_com1_write("\r", 1);
+        serial_com1_write(p, 1);
+    }
+}
+
+static void put_line_start(void)
+{
+    char prefix[32];
+    stime_t t = time_scale.mul ? now() : 0;
+
+    format_string(prefix, sizeof(prefix), "[%4lu.%06lu] ", t / 1000000000,
+                  t / 1000 % 1000000);
+    put_text(prefix);
+}
+
+static void print(const char *fmt, va_list args)
+{
+    char text[256];
+    size_t n;
+
+    format_string_v(text, sizeof(text), fmt, args);
+    n = strlen(text);
+    spin_lock(&log_lock);
+    if (at_line_start)
+        put_line_start();
+    put_text(text);
+    at_line_start = n && text[n - 1] == '\n';
+    spin_unlock(&log_lock);
+}
+
+void printk(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    print(fmt, args);
+    va_end(args);
+    machine_log_grown();
+}
+
+/* A guest may cause so many lines a second, then one that says how many were
+ * left out. */
+void printk_guest(uint16_t domid, const char *fmt, ...)
+{
+    static stime_t second;
+    static uint32_t lines, left_out;
+    va_list args;
+
+    if (now() - second > 1000000000) {
+        if (left_out)
+            printk("%u lines about guests left out\n", left_out);
+        second = now();
+        lines = left_out = 0;
+    }
+    if (lines++ >= GUEST_LINES) {
+        left_out++;
+        return;
+    }
+    printk("d%u: ", domid);
+    va_start(args, fmt);
+    print(fmt, args);
+    va_end(args);
+    machine_log_grown();
+}
+
+void panic(const char *fmt, ...)
+{
+    va_list args;
+
+    log_lock.held = 0; /* whoever holds it will not go on */
+    panicking = true;
+    printk("\nPANIC on CPU %u: ", nr_cpus ? this_cpu()->id : 0);
+    va_start(args, fmt);
+    print(fmt, args);
+    va_end(args);
+    printk("\n");
+    backtrace_print((uint64_t)__builtin_return_address(0),
+                    (uint64_t)__builtin_frame_address(0));
+    machine_stop(VERDICT_CODE_PANIC, false);
+}
+
+size_t log_read(uint64_t *position, char *buf, size_t size)
+{
+    size_t n = 0;
+
+    spin_lock(&log_lock);
+    if (*position > log_end)
+        *position = log_end;
+    if (log_end - *position > LOG_SIZE)
+        *position = log_end - LOG_SIZE;
+    while (n < size && *position < log_end)
+        buf[n++] = log_text[(*position)++ & (LOG_SIZE - 1)];
+    spin_unlock(&log_lock);
+    return n;
+}

@@ -1,0 +1,443 @@
+/*
+ * Domains: creation, life, end.
+ *
+ * All published domains stand in one list in order of id; domain_list_lock
+ * guards it.  A domain leaves it when its last reference is dropped.
+ */
+#include "hv/domain.h"
+
+#include "hv/console.h"
+#include "hv/grant.h"
+#include "hv/machine.h"
+#include "hv/modules.h"
+#include "hv/refused.h"
+#include "hv/vcpu_op.h"
+#include "hv/x86/cpu.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+#define DESTROY_BUDGET 256u /* ports or mappings a step */
+
+_Static_assert(sizeof(struct domain) <= PAGE_SIZE, "one page");
+_Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "one page");
+_Static_assert(sizeof(struct domain_args) <= PAGE_SIZE, "one page");
+
+struct domain *initial_domain;
+
+static spinlock_t domain_list_lock; /* guards the list and the two below */
+static struct list domain_list = { &domain_list, &domain_list };
+static uint64_t last_generation;
+static uint16_t next_id;
+
+static struct domain *from_link(struct list *link)
+{
+    return container_of(link, struct domain, link);
+}
+
+/* List lock held.  The first domain with an id not below @id, or NULL. */
+static struct domain *find_from(uint16_t id)
+{
+    list_for_each(link, &domain_list)
+        if (from_link(link)->id >= id)
+            return from_link(link);
+    return NULL;
+}
+
+/* List lock held: a reference, unless the last has just been dropped. */
+static struct domain *get_ref(struct domain *d)
+{
+    uint32_t refs = read_once(&d->refs);
+
+    do
+        if (!refs)
+            return NULL;
+    while (!atomic_cas(&d->refs, &refs, refs + 1));
+    return d;
+}
+
+struct domain *domain_next(uint16_t id)
+{
+    struct domain *d;
+
+    spin_lock(&domain_list_lock);
+    while ((d = find_from(id)) && !get_ref(d))
+        id = (uint16_t)(d->id + 1);
+    spin_unlock(&domain_list_lock);
+    return d;
+}
+
+struct domain *domain_get(uint16_t id)
+{
+    struct domain *d;
+
+    spin_lock(&domain_list_lock);
+    d = find_from(id);
+    if (d)
+        d = d->id == id ? get_ref(d) : NULL;
+    spin_unlock(&domain_list_lock);
+    return d;
+}
+
+struct domain *domain_get_generation(uint16_t id, uint64_t generation)
+{
+    struct domain *d = domain_get(id);
+
+    if (d && generation && d->generation != generation) {
+        domain_put(d);
+        return NULL;
+    }
+    return d;
+}
+
+struct domain *domain_get_by_name(const char *name)
+{
+    struct domain *found = NULL;
+
+    spin_lock(&domain_list_lock);
+    list_for_each(link, &domain_list) {
+        struct domain *d = from_link(link);
+
+        if (d->state != DOMAIN_DYING && !strcmp(d->name, name)) {
+            found = get_ref(d);
+            break;
+        }
+    }
+    spin_unlock(&domain_list_lock);
+    return found;
+}
+
+static void free_vcpu(struct vcpu *v)
+{
+    arch_vcpu_free(v);
+    free_page_memory(v);
+}
+
+static void domain_free(struct domain *d)
+{
+    spin_lock(&domain_list_lock);
+    list_remove(&d->link);
+    spin_unlock(&domain_list_lock);
+
+    evtchn_domain_destroy(&d->evtchn, UINT32_MAX);
+    grant_domain_destroy(d);
+    for (unsigned int i = 0; i < d->nr_vcpus && d->vcpu[i]; i++)
+        free_vcpu(d->vcpu[i]);
+    arch_domain_free(d);
+    if (d->shared) {
+        page_unshare(page_of(virt_to_mfn(d->shared)));
+        free_page_memory(d->shared);
+    }
+    if (d->args)
+        free_page_memory(d->args);
+    refused_forget(d->generation);
+    free_page_memory(d);
+}
+
+void domain_put(struct domain *d)
+{
+    if (atomic_sub_return(&d->refs, 1) == 0)
+        domain_free(d);
+}
+
+/* List lock held.  Ids go round, so that a stale one stays wrong for long. */
+static bool take_id(struct domain *d)
+{
+    for (uint32_t tries = 0; tries < DOMID_FIRST_RESERVED; tries++) {
+        uint16_t id = next_id;
+        const struct domain *other = find_from(id);
+
+        next_id = (uint16_t)((next_id + 1) % DOMID_FIRST_RESERVED);
+        if (other && other->id == id)
+            continue;
+        d->id = id;
+        return true;
+    }
+    return false;
+}
+
+static void insert(struct domain *d)
+{
+    struct domain *next;
+
+    spin_lock(&domain_list_lock);
+    next = find_from(d->id);
+    list_add_tail(&d->link, next ? &next->link : &domain_list);
+    spin_unlock(&domain_list_lock);
+}
+
+static bool identify(struct domain *d)
+{
+    bool ok;
+
+    spin_lock(&domain_list_lock);
+    d->generation = ++last_generation;
+    ok = take_id(d);
+    spin_unlock(&domain_list_lock);
+    if (ok)
+        insert(d);
+    return ok;
+}
+
+static int create_shared(struct domain *d)
+{
+    struct page *page = page_alloc();
+
+    if (!page)
+        return -ENOMEM;
+    page_share(page, d);
+    d->shared = mfn_to_virt(mfn_of(page));
+    return 0;
+}
+
+static int create_vcpu(struct domain *d, unsigned int id)
+{
+    struct vcpu *v = alloc_page_memory();
+
+    if (!v)
+        return -ENOMEM;
+    d->vcpu[id] = v;
+    d->evtchn_vcpu[id] = &v->evtchn;
+    v->domain = d;
+    v->id = id;
+    v->evtchn.domain = &d->evtchn;
+    v->evtchn.id = id;
+    v->evtchn.info = &d->shared->vcpu_info[id];
+    /* As on Xen: a vCPU starts with its upcalls masked. */
+    v->evtchn.info->evtchn_upcall_mask = 1;
+    v->arch.info_frame = INVALID_MFN;
+    vcpu_timers_init(v);
+    sched_init_vcpu(v, 8, ~0ull);
+    return arch_vcpu_init(v);
+}
+
+static int populate(struct domain *d)
+{
+    int rc;
+
+    d->args = alloc_page_memory();
+    if (!d->args)
+        return -ENOMEM;
+    rc = create_shared(d);
+    if (rc)
+        return rc;
+    d->evtchn.domid = d->id;
+    d->evtchn.privileged = d->privileged;
+    d->evtchn.generation = d->generation;
+    d->evtchn.shared = d->shared;
+    d->evtchn.nr_vcpus = d->nr_vcpus;
+    d->evtchn.vcpu = d->evtchn_vcpu;
+    rc = evtchn_domain_init(&d->evtchn);
+    if (!rc)
+        rc = grant_domain_init(d);
+    if (!rc)
+        rc = arch_domain_init(d);
+    for (unsigned int i = 0; i < d->nr_vcpus && !rc; i++)
+        rc = create_vcpu(d, i);
+    return rc;
+}
+
+struct domain *domain_create(const char *name, unsigned int nr_vcpus,
+                             bool privileged)
+{
+    struct domain *d = alloc_page_memory();
+
+    if (!d)
+        return NULL;
+    string_copy(d->name, name, sizeof(d->name));
+    d->refs = 1;
+    d->nr_vcpus = nr_vcpus;
+    d->privileged = privileged;
+    d->state = DOMAIN_BUILDING;
+    d->pauses = 1;
+    d->crash_vector = VECTOR_NONE;
+    d->created = now();
+    list_init(&d->link);
+    if (!identify(d) || populate(d)) {
+        domain_put(d);
+        return NULL;
+    }
+    return d;
+}
+
+/* The initial domain's toolstack looks at the list when this rings. */
+static void tell_initial_domain(void)
+{
+    if (initial_domain)
+        evtchn_send_global_virq(&initial_domain->evtchn, VIRQ_DOM_EXC);
+}
+
+void domain_publish(struct domain *d)
+{
+    d->state = DOMAIN_RUNNING;
+    tell_initial_domain();
+}
+
+void domain_pause(struct domain *d)
+{
+    atomic_add_return(&d->pauses, 1);
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        sched_pause(d->vcpu[i]);
+}
+
+bool domain_unpause(struct domain *d)
+{
+    uint32_t pauses = read_once(&d->pauses);
+
+    do
+        if (!pauses)
+            return false;
+    while (!atomic_cas(&d->pauses, &pauses, pauses - 1));
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        sched_unpause(d->vcpu[i]);
+    return true;
+}
+
+static void stop_vcpus(struct domain *d)
+{
+    for (unsigned int i = 0; i < d->nr_vcpus; i++) {
+        sched_pause(d->vcpu[i]);
+        vcpu_timers_stop(d->vcpu[i]);
+    }
+}
+
+/* The machine ends with the initial domain, and with its verdict. */
+static _Noreturn void initial_domain_ended(uint8_t reason)
+{
+    bool well = reason == SHUTDOWN_poweroff || reason == SHUTDOWN_reboot;
+
+    printk("the initial domain has ended: reason %u\n", reason);
+    machine_stop(well ? VERDICT_CODE_PASS : VERDICT_CODE_FAIL,
+                 reason == SHUTDOWN_reboot);
+}
+
+void domain_shutdown(struct domain *d, uint8_t reason)
+{
+    bool first;
+
+    spin_lock(&d->lock);
+    first = d->state == DOMAIN_RUNNING;
+    if (first) {
+        d->state = DOMAIN_SHUTDOWN;
+        d->reason = reason;
+        d->ended = now();
+    }
+    spin_unlock(&d->lock);
+    if (!first)
+        return;
+    if (d == initial_domain)
+        initial_domain_ended(reason);
+    stop_vcpus(d);
+    tell_initial_domain();
+}
+
+static void report_crash(struct domain *d, uint64_t rip)
+{
+    char symbol[64];
+
+    domain_symbol(d, rip, symbol, sizeof(symbol));
+    printk_guest(d->id, "%s crashed at rip %#lx %s: %s\n", d->name, rip, symbol,
+                 d->crash_text);
+}
+
+/* Only the first crash counts, and only while it runs. */
+static bool begin_crash(struct domain *d)
+{
+    return d->state == DOMAIN_RUNNING && d->crash_text[0] == '\0';
+}
+
+static uint64_t rip_of(const struct domain *d)
+{
+    const struct vcpu *v = current_vcpu();
+
+    return v && v->domain == d ? current_regs()->rip : 0;
+}
+
+void domain_crash(struct domain *d, const char *fmt, ...)
+{
+    va_list args;
+
+    if (!begin_crash(d))
+        return;
+    va_start(args, fmt);
+    format_string_v(d->crash_text, sizeof(d->crash_text), fmt, args);
+    va_end(args);
+    d->crash_rip = rip_of(d);
+    report_crash(d, d->crash_rip);
+    domain_shutdown(d, SHUTDOWN_crash);
+}
+
+void domain_crash_trap(struct vcpu *v, uint32_t vector, uint32_t error,
+                       uint64_t cr2, const char *text)
+{
+    struct domain *d = v->domain;
+
+    if (!begin_crash(d))
+        return;
+    d->crash_vector = vector;
+    d->crash_error = error;
+    d->crash_cr2 = cr2;
+    d->crash_rip = rip_of(d);
+    if (vector == 14)
+        format_string(d->crash_text, sizeof(d->crash_text),
+                      "%s (vector 14, error %#x) at address %#lx", text, error,
+                      cr2);
+    else
+        format_string(d->crash_text, sizeof(d->crash_text),
+                      "%s (vector %u, error %#x)", text, vector, error);
+    report_crash(d, d->crash_rip);
+    domain_shutdown(d, SHUTDOWN_crash);
+}
+
+/* Once: from here on it gets nothing new and loses what it has. */
+static void begin_dying(struct domain *d)
+{
+    bool was_running = d->state == DOMAIN_RUNNING;
+
+    spin_lock(&d->lock);
+    d->state = DOMAIN_DYING;
+    if (was_running) {
+        d->reason = BELFRY_REASON_DESTROYED;
+        d->ended = now();
+    }
+    spin_unlock(&d->lock);
+    if (was_running)
+        stop_vcpus(d);
+    spin_lock(&d->evtchn.lock);
+    d->evtchn.dying = true;
+    spin_unlock(&d->evtchn.lock);
+}
+
+static void release_frames(struct domain *d)
+{
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        if (d->vcpu[i]) {
+            sched_remove_vcpu(d->vcpu[i]);
+            arch_vcpu_release(d->vcpu[i]);
+        }
+    if (d->rings_frame) {
+        page_put(page_of(d->rings_frame));
+        d->rings_frame = 0;
+    }
+}
+
+int domain_destroy(struct domain *d)
+{
+    bool was_published = d->state != DOMAIN_BUILDING;
+
+    if (d->state == DOMAIN_DYING && d->destroyed)
+        return 0;
+    if (d->state != DOMAIN_DYING)
+        begin_dying(d);
+    if (!evtchn_domain_destroy(&d->evtchn, DESTROY_BUDGET))
+        return -ERESTART;
+    if (!grant_release_mappings(d, DESTROY_BUDGET))
+        return -ERESTART;
+    release_frames(d);
+    if (!domain_pages_relinquish(d))
+        return -ERESTART;
+    d->destroyed = true;
+    if (was_published)
+        tell_initial_domain();
+    domain_put(d); /* its own: the list's */
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* The parts of guest_copy.h that need no machine instruction of their own;
+ * the copies are in x86/entry.asm. */
+#include "hv/guest_copy.h"
+
+#include "hv/x86/layout.h"
+#include "lib/errno.h"
+
+bool guest_range_ok(const void *addr, size_t size)
+{
+    uint64_t start = (uint64_t)addr, end = start + size;
+
+    if (end < start)
+        return false;
+    return end <= HV_START || start >= HV_END;
+}
+
+static int element(const void **address, uint64_t index, size_t size)
+{
+    uint64_t offset;
+
+    if (__builtin_mul_overflow(index, (uint64_t)size, &offset) ||
+        __builtin_add_overflow((uint64_t)*address, offset,
+                               (uint64_t *)address))
+        return -EFAULT;
+    return 0;
+}
+
+int guest_copy_from_offset(void *dst, const void *guest_array, uint64_t index,
+                           size_t size)
+{
+    if (element(&guest_array, index, size))
+        return -EFAULT;
+    return guest_copy_from(dst, guest_array, size);
+}
+
+int guest_copy_to_offset(void *guest_array, uint64_t index, const void *src,
+                         size_t size)
+{
+    const void *address = guest_array;
+
+    if (element(&address, index, size))
+        return -EFAULT;
+    return guest_copy_to((void *)(uint64_t)address, src, size);
+}

@@ -1,0 +1,405 @@
+/*
+ * The table of hypercalls, and the small ones that belong to no module.
+ *
+ * entry.asm calls the rows with the vCPU and the five argument registers,
+ * and comes back here only when a call was refused.
+ */
+#include "hv/hypercall.h"
+
+#include <xen/features.h>
+#include <xen/version.h>
+
+#include "hv/console.h"
+#include "hv/domain.h"
+#include "hv/guest_copy.h"
+#include "hv/machine.h"
+#include "hv/refused.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/hypercall_table.h"
+#include "hv/x86/serial.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+#define MULTICALL_MAX  0xffffffu
+#define CONSOLE_CHUNK  128u
+
+typedef long hypercall_fn(struct vcpu *v, uint64_t a1, uint64_t a2,
+                          uint64_t a3, uint64_t a4, uint64_t a5);
+
+static long no_such_call(struct vcpu *v)
+{
+    (void)v;
+    return -ENOSYS;
+}
+
+/* Calls that PV64 guests may know of and that answer, with a reason. */
+static long not_for_this_guest(struct vcpu *v)
+{
+    (void)v;
+    refuse_reason("only for domains that this hypervisor does not have");
+    return -ENOSYS;
+}
+
+static long not_permitted(struct vcpu *v)
+{
+    (void)v;
+    return -EPERM;
+}
+
+#define ROW(fn) (hypercall_fn *)(uintptr_t)(fn)
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init" /* all rows, then some */
+
+/* Rows take fewer arguments than they are called with: the registers beyond
+ * them are simply not looked at. */
+hypercall_fn *const hypercall_table[NR_HYPERCALLS] = {
+    [0 ... NR_HYPERCALLS - 1] = ROW(no_such_call),
+    [__HYPERVISOR_set_trap_table] = ROW(do_set_trap_table),
+    [__HYPERVISOR_mmu_update] = ROW(do_mmu_update),
+    [__HYPERVISOR_set_gdt] = ROW(do_set_gdt),
+    [__HYPERVISOR_stack_switch] = ROW(do_stack_switch),
+    [__HYPERVISOR_set_callbacks] = ROW(do_set_callbacks),
+    [__HYPERVISOR_fpu_taskswitch] = ROW(do_fpu_taskswitch),
+    [__HYPERVISOR_platform_op] = ROW(not_permitted),
+    [__HYPERVISOR_set_debugreg] = ROW(do_set_debugreg),
+    [__HYPERVISOR_get_debugreg] = ROW(do_get_debugreg),
+    [__HYPERVISOR_update_descriptor] = ROW(do_update_descriptor),
+    [__HYPERVISOR_memory_op] = ROW(do_memory_op),
+    [__HYPERVISOR_multicall] = ROW(do_multicall),
+    [__HYPERVISOR_update_va_mapping] = ROW(do_update_va_mapping),
+    [__HYPERVISOR_set_timer_op] = ROW(do_set_timer_op),
+    [__HYPERVISOR_xen_version] = ROW(do_xen_version),
+    [__HYPERVISOR_console_io] = ROW(do_console_io),
+    [__HYPERVISOR_grant_table_op] = ROW(do_grant_table_op),
+    [__HYPERVISOR_vm_assist] = ROW(do_vm_assist),
+    [__HYPERVISOR_update_va_mapping_otherdomain] =
+        ROW(do_update_va_mapping_otherdomain),
+    [__HYPERVISOR_iret] = ROW(do_iret),
+    [__HYPERVISOR_vcpu_op] = ROW(do_vcpu_op),
+    [__HYPERVISOR_set_segment_base] = ROW(do_set_segment_base),
+    [__HYPERVISOR_mmuext_op] = ROW(do_mmuext_op),
+    [__HYPERVISOR_sched_op] = ROW(do_sched_op),
+    [__HYPERVISOR_callback_op] = ROW(do_callback_op),
+    [__HYPERVISOR_event_channel_op] = ROW(do_event_channel_op),
+    [__HYPERVISOR_physdev_op] = ROW(do_physdev_op),
+    [__HYPERVISOR_hvm_op] = ROW(not_for_this_guest),
+    [__HYPERVISOR_sysctl] = ROW(not_permitted),
+    [__HYPERVISOR_domctl] = ROW(not_permitted),
+    [__HYPERVISOR_arch_7] = ROW(do_belfry_op),
+};
+
+#pragma GCC diagnostic pop
+
+static const char *const hypercall_name[NR_HYPERCALLS] = {
+    [__HYPERVISOR_set_trap_table] = "set_trap_table",
+    [__HYPERVISOR_mmu_update] = "mmu_update",
+    [__HYPERVISOR_set_gdt] = "set_gdt",
+    [__HYPERVISOR_stack_switch] = "stack_switch",
+    [__HYPERVISOR_set_callbacks] = "set_callbacks",
+    [__HYPERVISOR_fpu_taskswitch] = "fpu_taskswitch",
+    [__HYPERVISOR_platform_op] = "platform_op",
+    [__HYPERVISOR_set_debugreg] = "set_debugreg",
+    [__HYPERVISOR_get_debugreg] = "get_debugreg",
+    [__HYPERVISOR_update_descriptor] = "update_descriptor",
+    [__HYPERVISOR_memory_op] = "memory_op",
+    [__HYPERVISOR_multicall] = "multicall",
+    [__HYPERVISOR_update_va_mapping] = "update_va_mapping",
+    [__HYPERVISOR_set_timer_op] = "set_timer_op",
+    [__HYPERVISOR_xen_version] = "xen_version",
+    [__HYPERVISOR_console_io] = "console_io",
+    [__HYPERVISOR_grant_table_op] = "grant_table_op",
+    [__HYPERVISOR_vm_assist] = "vm_assist",
+    [__HYPERVISOR_update_va_mapping_otherdomain] =
+        "update_va_mapping_otherdomain",
+    [__HYPERVISOR_iret] = "iret",
+    [__HYPERVISOR_vcpu_op] = "vcpu_op",
+    [__HYPERVISOR_set_segment_base] = "set_segment_base",
+    [__HYPERVISOR_mmuext_op] = "mmuext_op",
+    [__HYPERVISOR_sched_op] = "sched_op",
+    [__HYPERVISOR_callback_op] = "callback_op",
+    [__HYPERVISOR_event_channel_op] = "event_channel_op",
+    [__HYPERVISOR_physdev_op] = "physdev_op",
+    [__HYPERVISOR_hvm_op] = "hvm_op",
+    [__HYPERVISOR_sysctl] = "sysctl",
+    [__HYPERVISOR_domctl] = "domctl",
+    [__HYPERVISOR_arch_7] = "belfry_op",
+};
+
+long hypercall_refused(long error);
+long hypercall_unknown(void);
+
+static const char *name_of(uint64_t number)
+{
+    const char *name = number < NR_HYPERCALLS ? hypercall_name[number] : NULL;
+
+    return name ? name : "unknown hypercall";
+}
+
+/* A large negative result that is no error number is a value (debug
+ * registers, the rax of iret). */
+static bool is_error(long result)
+{
+    return result < 0 && result > -4096;
+}
+
+long hypercall_refused(long error)
+{
+    const struct cpu_user_regs *r = current_regs();
+
+    if (is_error(error) && r->rax != __HYPERVISOR_iret)
+        refused_record(current_vcpu(), name_of(r->rax), r->rdi, error);
+    return error;
+}
+
+long hypercall_unknown(void)
+{
+    refuse_reason("no such hypercall");
+    refuse_argument(current_regs()->rax);
+    return -ENOSYS;
+}
+
+long hypercall_restart(struct vcpu *v)
+{
+    struct cpu_user_regs *r = current_regs();
+
+    (void)v;
+    this_cpu()->restarted = true;
+    r->rip -= 2; /* SYSCALL is two bytes */
+    return (long)r->rax;
+}
+
+bool hypercall_preempt_check(void)
+{
+    return this_cpu()->need_resched != 0;
+}
+
+/* ---- multicall ---- */
+
+/* One of the calls, with its own arguments where a restart would change
+ * them.  True: it wants to go on later. */
+static bool call_one(struct vcpu *v, struct multicall_entry *m)
+{
+    struct cpu_user_regs *r = current_regs();
+    struct cpu_user_regs saved = *r;
+    struct cpu *c = this_cpu();
+    bool again;
+
+    if (m->op >= NR_HYPERCALLS || m->op == __HYPERVISOR_multicall) {
+        m->result = (xen_ulong_t)-ENOSYS;
+        return false;
+    }
+    r->rax = m->op;
+    r->rdi = m->args[0];
+    r->rsi = m->args[1];
+    r->rdx = m->args[2];
+    r->r10 = m->args[3];
+    r->r8 = m->args[4];
+    c->restarted = false;
+    m->result = (xen_ulong_t)hypercall_table[m->op](
+        v, m->args[0], m->args[1], m->args[2], m->args[3], m->args[4]);
+    again = c->restarted;
+    c->restarted = false;
+    if (again) {
+        m->args[0] = r->rdi;
+        m->args[1] = r->rsi;
+        m->args[2] = r->rdx;
+        m->args[3] = r->r10;
+        m->args[4] = r->r8;
+    } else if (is_error((long)m->result))
+        hypercall_refused((long)m->result);
+    if (m->op == __HYPERVISOR_iret && r->rip != saved.rip)
+        return false; /* the frame is the new one (row M4) */
+    *r = saved;
+    return again;
+}
+
+/* Has the last call changed where the guest goes on?  Then the rest of the
+ * list is not for whoever comes there. */
+static bool must_stop(struct vcpu *v, const struct multicall_entry *m,
+                      bool was_kernel)
+{
+    return v->arch.kernel_mode != was_kernel ||
+           v->domain->state != DOMAIN_RUNNING || m->op == __HYPERVISOR_iret;
+}
+
+static long multicall_later(struct vcpu *v, void *calls, uint32_t done,
+                            uint32_t count)
+{
+    struct cpu_user_regs *r = current_regs();
+
+    r->rdi = (uint64_t)calls + (uint64_t)done * sizeof(struct multicall_entry);
+    r->rsi = count - done;
+    return hypercall_restart(v);
+}
+
+long do_multicall(struct vcpu *v, void *calls, uint32_t count)
+{
+    bool was_kernel = v->arch.kernel_mode;
+    struct multicall_entry m;
+
+    if (!guest_range_ok(calls, (size_t)count * sizeof(m)))
+        return -EFAULT;
+    for (uint32_t i = 0; i < count; i++) {
+        bool again;
+
+        if (i && hypercall_preempt_check())
+            return multicall_later(v, calls, i, count);
+        if (guest_copy_from_offset(&m, calls, i, sizeof(m)))
+            return -EFAULT;
+        again = call_one(v, &m);
+        if (must_stop(v, &m, was_kernel))
+            return 0;
+        if (guest_copy_to_offset(calls, i, &m, sizeof(m)))
+            return -EFAULT;
+        if (again)
+            return multicall_later(v, calls, i, count);
+    }
+    return 0;
+}
+
+/* ---- xen_version ---- */
+
+static long give_text(void *arg, const char *text, size_t size)
+{
+    char buf[1024] = "";
+
+    string_copy(buf, text, sizeof(buf));
+    return guest_copy_to(arg, buf, size);
+}
+
+static long give_features(struct vcpu *v, void *arg)
+{
+    struct xen_feature_info info;
+
+    if (guest_copy_from(&info, arg, sizeof(info)))
+        return -EFAULT;
+    if (info.submap_idx)
+        return -EINVAL;
+    info.submap = 1u << XENFEAT_pae_pgdir_above_4gb |
+                  1u << XENFEAT_mmu_pt_update_preserve_ad |
+                  1u << XENFEAT_gnttab_map_avail_bits;
+    if (v->domain->privileged)
+        info.submap |= 1u << XENFEAT_dom0;
+    return guest_copy_to(arg, &info, sizeof(info));
+}
+
+static long give_compile_info(void *arg)
+{
+    struct xen_compile_info info = { .compiler = "gcc " __VERSION__,
+                                     .compile_by = "belfry",
+                                     .compile_domain = "",
+                                     .compile_date = "" };
+
+    return guest_copy_to(arg, &info, sizeof(info));
+}
+
+long do_xen_version(struct vcpu *v, uint32_t cmd, void *arg)
+{
+    xen_platform_parameters_t platform = { HV_START };
+    xen_domain_handle_t handle = { 0 };
+
+    switch (cmd) {
+    case XENVER_version:
+        return 4 << 16 | 17; /* the Xen whose ABI this is */
+    case XENVER_extraversion:
+        return give_text(arg, ".belfry-" BELFRY_VERSION,
+                         sizeof(xen_extraversion_t));
+    case XENVER_compile_info:
+        return give_compile_info(arg);
+    case XENVER_capabilities:
+        return give_text(arg, "xen-3.0-x86_64", sizeof(xen_capabilities_info_t));
+    case XENVER_changeset:
+        return give_text(arg, "", sizeof(xen_changeset_info_t));
+    case XENVER_platform_parameters:
+        return guest_copy_to(arg, &platform, sizeof(platform));
+    case XENVER_get_features:
+        return give_features(v, arg);
+    case XENVER_pagesize:
+        return arg ? -EINVAL : PAGE_SIZE;
+    case XENVER_guest_handle:
+        return guest_copy_to(arg, handle, sizeof(handle));
+    case XENVER_commandline:
+        return give_text(arg, "", sizeof(xen_commandline_t));
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* ---- vm_assist, console_io ---- */
+
+#define ASSISTS                                                                \
+    (1ul << VMASST_TYPE_4gb_segments | 1ul << VMASST_TYPE_4gb_segments_notify | \
+     1ul << VMASST_TYPE_pae_extended_cr3 |                                     \
+     1ul << VMASST_TYPE_architectural_iopl)
+
+long do_vm_assist(struct vcpu *v, uint32_t cmd, uint32_t type)
+{
+    if (type >= 64 || !(ASSISTS >> type & 1)) {
+        refuse_reason("no such assistance");
+        return -EINVAL;
+    }
+    switch (cmd) {
+    case VMASST_CMD_enable:
+        v->domain->vm_assist |= 1ull << type;
+        return 0;
+    case VMASST_CMD_disable:
+        v->domain->vm_assist &= ~(1ull << type);
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+static long console_write(const char *guest_text, uint32_t count)
+{
+    char chunk[CONSOLE_CHUNK];
+
+    for (uint32_t done = 0; done < count;) {
+        uint32_t n = count - done < sizeof(chunk) ? count - done
+                                                  : (uint32_t)sizeof(chunk);
+
+        if (guest_copy_from(chunk, guest_text + done, n))
+            return -EFAULT;
+        serial_com1_write(chunk, n);
+        done += n;
+    }
+    return 0;
+}
+
+static long console_read(char *guest_buf, uint32_t count)
+{
+    char chunk[CONSOLE_CHUNK];
+    uint32_t done = 0;
+
+    while (done < count) {
+        uint32_t room = count - done < sizeof(chunk) ? count - done
+                                                     : (uint32_t)sizeof(chunk);
+        size_t n = serial_com1_read(chunk, room);
+
+        if (guest_copy_to(guest_buf + done, chunk, n))
+            return -EFAULT;
+        done += (uint32_t)n;
+        if (n < room)
+            break;
+    }
+    return done;
+}
+
+long do_console_io(struct vcpu *v, uint32_t cmd, uint32_t count, void *buf)
+{
+    if (!v->domain->privileged) {
+        refuse_reason("only the initial domain has the machine's console");
+        return -EPERM;
+    }
+    if (count > INT32_MAX)
+        return -E2BIG;
+    switch (cmd) {
+    case CONSOLEIO_write:
+        return console_write(buf, count);
+    case CONSOLEIO_read:
+        return console_read(buf, count);
+    default:
+        return -ENOSYS;
+    }
+}

@@ -1,0 +1,125 @@
+/* Start and stop of the machine, and what it tells the initial domain. */
+#include "hv/machine.h"
+
+#include "hv/builder.h"
+#include "hv/console.h"
+#include "hv/domain.h"
+#include "hv/modules.h"
+#include "hv/x86/apic.h"
+#include "hv/x86/boot.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/fw_cfg.h"
+#include "hv/x86/serial.h"
+#include "hv/x86/x86.h"
+
+#define DEBUG_EXIT_PORT 0xf4
+#define ACPI_SLEEP_S5   0x2000 /* SLP_EN with SLP_TYP 0, as QEMU's tables say */
+#define RESET_PORT      0xcf9
+#define RESET_HARD      0x06
+
+uint64_t boot_tsc;
+char run_args[256];
+
+static void print_capabilities(void)
+{
+    printk("belfry_op version %u: counters audit refused rings manage\n",
+           BELFRY_ABI_VERSION);
+}
+
+void hv_main(void)
+{
+    cpu_init(0);
+    apic_init();
+    time_init();
+    fw_cfg_read("opt/belfry/args", run_args, sizeof(run_args));
+    printk("%lu MiB of memory, %u CPU, SMEP %s, SMAP %s\n",
+           alloc_total_pages() >> 8, nr_cpus,
+           read_cr4() & CR4_SMEP ? "on" : "off",
+           read_cr4() & CR4_SMAP ? "on" : "off");
+    print_capabilities();
+    serial_start();
+    modules_check();
+    if (!builder_boot())
+        panic("no domain could be built");
+    this_cpu()->need_resched = 1;
+    cpu_start_guests();
+}
+
+_Noreturn void machine_stop(int code, bool reboot)
+{
+    out8(DEBUG_EXIT_PORT, (uint8_t)code);
+    if (reboot)
+        out8(RESET_PORT, RESET_HARD);
+    if (acpi.pm1a_control)
+        out16(acpi.pm1a_control, ACPI_SLEEP_S5);
+    for (;;)
+        halt();
+}
+
+struct machine_totals machine_totals(void)
+{
+    struct machine_totals t = { .nr_cpus = nr_cpus,
+                                .cpu_khz = time_scale.khz };
+    uint64_t idle = 0;
+    struct domain *d;
+
+    for (unsigned int i = 0; i < nr_cpus; i++) {
+        idle += cpus[i]->queue.idle_time;
+        t.context_switches += cpus[i]->queue.switches;
+        t.interrupts += cpus[i]->interrupts;
+        t.hypercalls += cpus[i]->hypercalls;
+    }
+    for (uint32_t id = 0; (d = domain_next((uint16_t)id)); id = d->id + 1u) {
+        for (unsigned int i = 0; i < d->nr_vcpus; i++)
+            t.hypercalls += d->vcpu[i]->hypercalls;
+        domain_put(d);
+    }
+    t.idle_time = stamp_to_stime(time_scale.origin + idle);
+    return t;
+}
+
+/* Virtual interrupts are raised on the way out or from idle, never from the
+ * middle of an operation that may hold locks. */
+static void raise(uint32_t bit)
+{
+    struct cpu *c = this_cpu();
+
+    c->raised |= bit;
+    c->need_resched = 1;
+}
+
+#define RAISED_CONSOLE 1u
+#define RAISED_SERIAL  2u
+#define RAISED_LOG     4u
+
+void machine_console_input(void)
+{
+    raise(RAISED_CONSOLE);
+}
+
+void machine_serial_input(void)
+{
+    raise(RAISED_SERIAL);
+}
+
+void machine_log_grown(void)
+{
+    if (nr_cpus)
+        raise(RAISED_LOG);
+}
+
+void machine_tell_initial_domain(void)
+{
+    struct cpu *c = this_cpu();
+    uint32_t raised = c->raised;
+
+    c->raised = 0;
+    if (!initial_domain)
+        return;
+    if (raised & RAISED_CONSOLE)
+        evtchn_send_global_virq(&initial_domain->evtchn, VIRQ_CONSOLE);
+    if (raised & RAISED_SERIAL)
+        evtchn_send_global_virq(&initial_domain->evtchn, VIRQ_BELFRY_SERIAL);
+    if (raised & RAISED_LOG)
+        evtchn_send_global_virq(&initial_domain->evtchn, VIRQ_BELFRY_LOG);
+}

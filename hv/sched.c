@@ -1,0 +1,305 @@
+/*
+ * The scheduler.
+ *
+ * The running vCPU of a CPU is in no list; runnable ones are in the list of
+ * their priority.  A turn (slice) is timed only while an equal waits, so
+ * that a system of vCPUs that sleep and wake never touches the timer.
+ */
+#include "hv/sched.h"
+
+#include "hv/machine.h"
+#include "hv/x86/cpu.h"
+
+static unsigned int effective_priority(const struct vcpu *v)
+{
+    return v->sched.lent_priority > v->sched.priority ? v->sched.lent_priority
+                                                      : v->sched.priority;
+}
+
+static void slice_ended(struct timer *t)
+{
+    struct cpu *c = cpus[t->cpu];
+
+    c->queue.rotate = true;
+    c->need_resched = 1;
+}
+
+void sched_init_cpu(struct sched_queue *q)
+{
+    for (unsigned int i = 0; i < SCHED_PRIORITIES; i++)
+        list_init(&q->list[i]);
+    timer_init(&q->slice, slice_ended);
+}
+
+static unsigned int pick_cpu(uint64_t affinity, unsigned int hint)
+{
+    for (unsigned int i = 0; i < nr_cpus; i++) {
+        unsigned int cpu = (hint + i) % nr_cpus;
+
+        if (affinity >> cpu & 1)
+            return cpu;
+    }
+    return hint % nr_cpus;
+}
+
+void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity)
+{
+    struct sched_vcpu *s = &v->sched;
+
+    s->priority = (uint8_t)priority;
+    s->affinity = affinity;
+    s->pause_count = 1;
+    s->state = BELFRY_VCPU_OFFLINE;
+    s->cpu = pick_cpu(affinity, v->domain->id + v->id);
+    s->since = stamp_now();
+    list_init(&s->node);
+}
+
+static struct sched_queue *queue_of(const struct vcpu *v)
+{
+    return &cpus[v->sched.cpu]->queue;
+}
+
+static void set_state(struct vcpu *v, uint8_t state)
+{
+    v->sched.state = state;
+    v->sched.since = stamp_now();
+}
+
+/* Queue lock held. */
+static void enqueue(struct sched_queue *q, struct vcpu *v, bool at_head)
+{
+    unsigned int p = effective_priority(v);
+
+    set_state(v, BELFRY_VCPU_RUNNABLE);
+    if (at_head)
+        list_add_head(&v->sched.node, &q->list[p]);
+    else
+        list_add_tail(&v->sched.node, &q->list[p]);
+    q->occupied |= 1u << p;
+}
+
+/* Queue lock held. */
+static void dequeue(struct sched_queue *q, struct vcpu *v)
+{
+    unsigned int p = effective_priority(v);
+
+    list_remove(&v->sched.node);
+    if (list_empty(&q->list[p]))
+        q->occupied &= ~(1u << p);
+}
+
+/* Someone may have to give way to @v, which has just been queued. */
+static void preempt_for(struct sched_queue *q, struct vcpu *v)
+{
+    struct cpu *c = cpus[v->sched.cpu];
+    const struct vcpu *running = c->current;
+
+    if (running && effective_priority(v) < effective_priority(running))
+        return;
+    if (running && effective_priority(v) == effective_priority(running)) {
+        if (c == this_cpu() && !timer_is_set(&q->slice))
+            timer_set(&q->slice, now() + SCHED_SLICE);
+        return;
+    }
+    c->need_resched = 1;
+    arch_cpu_kick(c->id);
+}
+
+static void make_runnable(struct sched_queue *q, struct vcpu *v)
+{
+    if (read_once(&v->sched.pause_count)) {
+        set_state(v, BELFRY_VCPU_PAUSED);
+        return;
+    }
+    enqueue(q, v, false);
+    preempt_for(q, v);
+}
+
+void sched_wake(struct vcpu *v)
+{
+    struct sched_queue *q = queue_of(v);
+
+    spin_lock(&q->lock);
+    if (v->sched.state == BELFRY_VCPU_BLOCKED)
+        make_runnable(q, v);
+    spin_unlock(&q->lock);
+}
+
+void sched_online(struct vcpu *v)
+{
+    struct sched_queue *q = queue_of(v);
+
+    spin_lock(&q->lock);
+    if (v->sched.state == BELFRY_VCPU_OFFLINE)
+        make_runnable(q, v);
+    spin_unlock(&q->lock);
+}
+
+/* The current vCPU stops running for a reason of its own. */
+static void leave_cpu(struct vcpu *v, uint8_t state)
+{
+    struct sched_queue *q = queue_of(v);
+
+    spin_lock(&q->lock);
+    set_state(v, state);
+    this_cpu()->need_resched = 1;
+    spin_unlock(&q->lock);
+}
+
+void sched_block(void)
+{
+    struct vcpu *v = current_vcpu();
+
+    if (evtchn_upcall_due(&v->evtchn))
+        return;
+    leave_cpu(v, BELFRY_VCPU_BLOCKED);
+    /* An event that came after the look finds the state, or we find it. */
+    if (evtchn_upcall_due(&v->evtchn))
+        sched_wake(v);
+}
+
+void sched_block_polling(void)
+{
+    struct vcpu *v = current_vcpu();
+
+    leave_cpu(v, BELFRY_VCPU_BLOCKED);
+    if (evtchn_upcall_due(&v->evtchn) || !read_once(&v->evtchn.polling))
+        sched_wake(v);
+}
+
+void sched_offline(void)
+{
+    leave_cpu(current_vcpu(), BELFRY_VCPU_OFFLINE);
+}
+
+void sched_yield(void)
+{
+    struct cpu *c = this_cpu();
+
+    c->queue.rotate = true;
+    c->need_resched = 1;
+}
+
+void sched_pause(struct vcpu *v)
+{
+    struct sched_queue *q = queue_of(v);
+
+    spin_lock(&q->lock);
+    atomic_add_return(&v->sched.pause_count, 1);
+    if (v->sched.state == BELFRY_VCPU_RUNNABLE) {
+        dequeue(q, v);
+        set_state(v, BELFRY_VCPU_PAUSED);
+    } else if (v->sched.state == BELFRY_VCPU_RUNNING) {
+        cpus[v->sched.cpu]->need_resched = 1;
+        arch_cpu_kick(v->sched.cpu);
+    }
+    spin_unlock(&q->lock);
+}
+
+void sched_unpause(struct vcpu *v)
+{
+    struct sched_queue *q = queue_of(v);
+
+    spin_lock(&q->lock);
+    if (atomic_sub_return(&v->sched.pause_count, 1) == 0 &&
+        v->sched.state == BELFRY_VCPU_PAUSED)
+        make_runnable(q, v);
+    spin_unlock(&q->lock);
+}
+
+void sched_remove_vcpu(struct vcpu *v)
+{
+    struct sched_queue *q = queue_of(v);
+
+    spin_lock(&q->lock);
+    if (v->sched.state == BELFRY_VCPU_RUNNABLE)
+        dequeue(q, v);
+    set_state(v, BELFRY_VCPU_OFFLINE);
+    spin_unlock(&q->lock);
+}
+
+/* Queue lock held: where does the vCPU that was running go? */
+static void put_back(struct sched_queue *q, struct vcpu *prev)
+{
+    if (prev->sched.state == BELFRY_VCPU_RUNNING) {
+        if (read_once(&prev->sched.pause_count))
+            set_state(prev, BELFRY_VCPU_PAUSED);
+        else
+            enqueue(q, prev, !q->rotate);
+    }
+    q->rotate = false;
+}
+
+/* Queue lock held: the first of the highest priority, or NULL. */
+static struct vcpu *take_next(struct sched_queue *q)
+{
+    unsigned int p;
+    struct vcpu *v;
+
+    if (!q->occupied)
+        return NULL;
+    p = 31u - (unsigned int)__builtin_clz(q->occupied);
+    v = container_of(q->list[p].next, struct vcpu, sched.node);
+    dequeue(q, v);
+    set_state(v, BELFRY_VCPU_RUNNING);
+    if (q->occupied >> p & 1 && !timer_is_set(&q->slice))
+        timer_set(&q->slice, now() + SCHED_SLICE);
+    return v;
+}
+
+static struct vcpu *pick(struct cpu *c, struct vcpu *prev)
+{
+    struct vcpu *next;
+
+    spin_lock(&c->queue.lock);
+    if (prev)
+        put_back(&c->queue, prev);
+    next = take_next(&c->queue);
+    spin_unlock(&c->queue.lock);
+    return next;
+}
+
+/* Nobody wants this CPU: sleep until somebody does. */
+static struct vcpu *idle(struct cpu *c)
+{
+    struct vcpu *next;
+    uint64_t start = stamp_now();
+
+    while (!(next = pick(c, NULL))) {
+        c->need_resched = 0;
+        arch_idle();
+        machine_tell_initial_domain();
+    }
+    c->queue.idle_time += stamp_now() - start;
+    return next;
+}
+
+void sched_switch(void)
+{
+    struct cpu *c = this_cpu();
+    struct vcpu *prev = c->current, *next;
+    uint64_t ran;
+
+    c->need_resched = 0;
+    if (c->raised)
+        machine_tell_initial_domain();
+    ran = prev ? stamp_now() - c->queue.switched_at : 0;
+    next = pick(c, prev);
+    if (next == prev && next)
+        return;
+    if (prev) {
+        prev->sched.cpu_time += ran;
+        cpu_switch_from(prev);
+        c->current = NULL;
+    }
+    if (!next) {
+        cpu_switch_to(NULL);
+        next = idle(c);
+        c->need_resched = 0;
+    }
+    c->current = next;
+    cpu_switch_to(next);
+    c->queue.switches++;
+    c->queue.switched_at = stamp_now();
+}

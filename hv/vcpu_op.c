@@ -1,0 +1,238 @@
+/*
+ * vcpu_op and set_timer_op: bringing vCPUs up, their timers, their clock.
+ */
+#include "hv/vcpu_op.h"
+
+#include "hv/domain.h"
+#include "hv/guest_copy.h"
+#include "hv/hypercall.h"
+#include "hv/refused.h"
+#include "hv/sched.h"
+#include "hv/x86/context.h"
+#include "hv/x86/cpu.h"
+
+#include <xen/vcpu.h>
+
+#define DEFAULT_PERIOD 10000000u /* ns */
+#define SHORTEST_PERIOD 1000000u
+
+static void single_expired(struct timer *t)
+{
+    struct vcpu *v = container_of(t, struct vcpu, single);
+
+    evtchn_send_virq(&v->evtchn, VIRQ_TIMER);
+}
+
+static void periodic_expired(struct timer *t)
+{
+    struct vcpu *v = container_of(t, struct vcpu, periodic);
+    stime_t next = t->expires + v->period;
+
+    evtchn_send_virq(&v->evtchn, VIRQ_TIMER);
+    /* Ticks that were missed are not made up for. */
+    timer_set(t, next > now() ? next : now() + v->period);
+}
+
+/* It may have been woken since: then this time-out is nobody's. */
+static void poll_expired(struct timer *t)
+{
+    struct vcpu *v = container_of(t, struct vcpu, poll);
+
+    if (evtchn_poll_end(&v->evtchn))
+        sched_wake(v);
+}
+
+void vcpu_timers_init(struct vcpu *v)
+{
+    timer_init(&v->single, single_expired);
+    timer_init(&v->periodic, periodic_expired);
+    timer_init(&v->poll, poll_expired);
+    v->period = DEFAULT_PERIOD;
+}
+
+void vcpu_timers_start(struct vcpu *v)
+{
+    if (v->period)
+        timer_set(&v->periodic, now() + v->period);
+}
+
+void vcpu_timers_stop(struct vcpu *v)
+{
+    timer_cancel(&v->single);
+    timer_cancel(&v->periodic);
+    timer_cancel(&v->poll);
+    evtchn_poll_end(&v->evtchn);
+}
+
+/* One rate and one origin for ever: the guest's clock equals now(). */
+void vcpu_update_time(struct vcpu *v)
+{
+    struct vcpu_time_info *t = &v->evtchn.info->time;
+    uint32_t version = read_once(&t->version) & ~1u;
+
+    write_once(&t->version, version + 1);
+    t->tsc_timestamp = time_scale.origin;
+    t->system_time = 0;
+    t->tsc_to_system_mul = time_scale.mul;
+    t->tsc_shift = time_scale.shift;
+    store_release(&t->version, version + 2);
+}
+
+/* A guest takes 0 for "no timer"; the past for "now"; more than about three
+ * centuries for a mistake, on which Xen fires soon. */
+long do_set_timer_op(struct vcpu *v, uint64_t timeout)
+{
+    if (timeout == 0)
+        timer_cancel(&v->single);
+    else if ((int64_t)timeout < 0 ||
+             (timeout > now() && timeout - now() > 1ull << 50))
+        timer_set(&v->single, now() + 100000000);
+    else
+        timer_set(&v->single, timeout);
+    return 0;
+}
+
+static long set_periodic(struct vcpu *v, const void *arg)
+{
+    struct vcpu_set_periodic_timer set;
+
+    if (guest_copy_from(&set, arg, sizeof(set)))
+        return -EFAULT;
+    if (set.period_ns < SHORTEST_PERIOD)
+        return -EINVAL;
+    if (set.period_ns > INT64_MAX / 2)
+        return -EINVAL;
+    v->period = set.period_ns;
+    timer_set(&v->periodic, now() + v->period);
+    return 0;
+}
+
+static long set_singleshot(struct vcpu *v, const void *arg)
+{
+    struct vcpu_set_singleshot_timer set;
+
+    if (guest_copy_from(&set, arg, sizeof(set)))
+        return -EFAULT;
+    if ((set.flags & VCPU_SSHOTTMR_future) && set.timeout_abs_ns < now())
+        return -ETIME;
+    timer_set(&v->single, set.timeout_abs_ns);
+    return 0;
+}
+
+static long initialise(struct vcpu *v, const void *arg)
+{
+    long rc;
+
+    if (v->initialised) {
+        refuse_reason("the vCPU has been initialised before");
+        return -EEXIST;
+    }
+    rc = arch_vcpu_set_context(v, arg);
+    if (!rc)
+        v->initialised = true;
+    return rc;
+}
+
+static long up(struct vcpu *v)
+{
+    if (!v->initialised) {
+        refuse_reason("the vCPU has not been initialised");
+        return -EINVAL;
+    }
+    v->down = false;
+    vcpu_update_time(v);
+    vcpu_timers_start(v);
+    sched_online(v);
+    return 0;
+}
+
+static long down(struct vcpu *v)
+{
+    v->down = true;
+    vcpu_timers_stop(v);
+    if (v == current_vcpu())
+        sched_offline();
+    else
+        sched_remove_vcpu(v);
+    return 0;
+}
+
+static uint64_t to_ns(uint64_t stamps)
+{
+    return stamp_to_stime(stamps + time_scale.origin);
+}
+
+static long get_runstate(struct vcpu *v, void *arg)
+{
+    static const uint32_t state[] = { RUNSTATE_running, RUNSTATE_runnable,
+                                      RUNSTATE_blocked, RUNSTATE_offline,
+                                      RUNSTATE_offline };
+    struct vcpu_runstate_info info = { 0 };
+    uint64_t ran = v->sched.cpu_time;
+
+    if (v == current_vcpu())
+        ran += stamp_now() - this_cpu()->queue.switched_at;
+    info.state = (int)state[v->sched.state];
+    info.state_entry_time = stamp_to_stime(v->sched.since);
+    info.time[RUNSTATE_running] = to_ns(ran);
+    info.time[RUNSTATE_blocked] = now() - v->domain->created - to_ns(ran);
+    return guest_copy_to(arg, &info, sizeof(info));
+}
+
+static long register_info(struct vcpu *v, const void *arg)
+{
+    struct vcpu_register_vcpu_info reg;
+    long rc;
+
+    if (guest_copy_from(&reg, arg, sizeof(reg)))
+        return -EFAULT;
+    rc = arch_vcpu_register_info(v, reg.mfn, reg.offset);
+    if (!rc)
+        vcpu_update_time(v);
+    return rc;
+}
+
+/* What only the vCPU itself may ask for. */
+static long own_op(struct vcpu *v, uint32_t cmd, void *arg)
+{
+    switch (cmd) {
+    case VCPUOP_set_periodic_timer:
+        return set_periodic(v, arg);
+    case VCPUOP_stop_periodic_timer:
+        v->period = 0;
+        timer_cancel(&v->periodic);
+        return 0;
+    case VCPUOP_set_singleshot_timer:
+        return set_singleshot(v, arg);
+    case VCPUOP_stop_singleshot_timer:
+        timer_cancel(&v->single);
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+long do_vcpu_op(struct vcpu *v, uint32_t cmd, uint32_t id, void *arg)
+{
+    struct vcpu *target;
+
+    if (id >= v->domain->nr_vcpus)
+        return -ENOENT;
+    target = v->domain->vcpu[id];
+    switch (cmd) {
+    case VCPUOP_initialise:
+        return initialise(target, arg);
+    case VCPUOP_up:
+        return up(target);
+    case VCPUOP_down:
+        return down(target);
+    case VCPUOP_is_up:
+        return target->initialised && !target->down;
+    case VCPUOP_get_runstate_info:
+        return get_runstate(target, arg);
+    case VCPUOP_register_vcpu_info:
+        return register_info(target, arg);
+    default:
+        return target == v ? own_op(v, cmd, arg) : -EINVAL;
+    }
+}

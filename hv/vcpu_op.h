@@ -1,0 +1,14 @@
+/* A vCPU's timers and the calls that set them (vcpu_op.c). */
+#ifndef HV_VCPU_OP_H
+#define HV_VCPU_OP_H
+
+struct vcpu;
+
+void vcpu_timers_init(struct vcpu *v);
+void vcpu_timers_stop(struct vcpu *v);
+/* Xen starts each vCPU with a periodic timer of 10 ms. */
+void vcpu_timers_start(struct vcpu *v);
+/* Fill in the guest's clock: once a vCPU, and when its info page moves. */
+void vcpu_update_time(struct vcpu *v);
+
+#endif

@@ -1,0 +1,24 @@
+/* Local APIC (xAPIC mode) and I/O APIC. */
+#ifndef X86_APIC_H
+#define X86_APIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VECTOR_SERIAL   0x30 /* both UARTs */
+#define VECTOR_TIMER    0xf0
+#define VECTOR_KICK     0xf1
+#define VECTOR_SPURIOUS 0xff
+
+/* Map both, route the UARTs' interrupts to the boot CPU. */
+void apic_init(void);
+/* This CPU's local APIC. */
+void apic_init_cpu(void);
+void apic_eoi(void);
+void apic_send_ipi(uint32_t apic_id, uint8_t vector);
+
+/* One-shot timer: an interrupt after so many ticks (0: stop it). */
+void apic_timer_set(uint32_t ticks);
+uint32_t apic_timer_left(void);
+
+#endif

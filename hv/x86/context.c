@@ -1,0 +1,181 @@
+/*
+ * A vCPU's machine state: made with the vCPU, and set from a guest's
+ * vcpu_guest_context when it brings another of its vCPUs up.
+ */
+#include "hv/x86/context.h"
+
+#include "hv/guest_copy.h"
+#include "hv/refused.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/descriptor.h"
+#include "hv/x86/page.h"
+#include "hv/x86/x86.h"
+#include "lib/string.h"
+
+int arch_vcpu_init(struct vcpu *v)
+{
+    struct arch_vcpu *a = &v->arch;
+
+    a->kernel_mode = true;
+    a->kernel_ss = GUEST_SS;
+    a->debugreg[6] = 0xffff0ff0;
+    a->debugreg[7] = 0x400;
+    a->trap = alloc_page_memory();
+    a->xsave = alloc_page_memory();
+    if (!a->trap || !a->xsave)
+        return -ENOMEM;
+    cpu_fpu_init_area(a->xsave);
+    descriptor_vcpu_init(v);
+    return 0;
+}
+
+void arch_vcpu_free(struct vcpu *v)
+{
+    if (v->arch.trap)
+        free_page_memory(v->arch.trap);
+    if (v->arch.xsave)
+        free_page_memory(v->arch.xsave);
+}
+
+/* What a guest's flags may not hold, whatever it asks for. */
+static uint64_t clean_rflags(uint64_t flags)
+{
+    flags &= ~(uint64_t)(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_NT | EFLAGS_VIF |
+                         EFLAGS_VIP);
+    return (flags & 0x3fffff) | EFLAGS_IF | EFLAGS_MBS;
+}
+
+static bool entries_ok(const struct vcpu_guest_context *c)
+{
+    for (unsigned int i = 0; i < 256; i++)
+        if (!guest_address_ok(c->trap_ctxt[i].address))
+            return false;
+    return guest_address_ok(c->event_callback_eip) &&
+           guest_address_ok(c->failsafe_callback_eip) &&
+           guest_address_ok(c->syscall_callback_eip) &&
+           guest_address_ok(c->fs_base) &&
+           guest_address_ok(c->gs_base_kernel) &&
+           guest_address_ok(c->gs_base_user);
+}
+
+static void set_entries(struct arch_vcpu *a, const struct vcpu_guest_context *c)
+{
+    for (unsigned int i = 0; i < 256; i++)
+        a->trap[i] = c->trap_ctxt[i];
+    a->event_callback =
+        (struct guest_entry){ c->event_callback_eip, true };
+    a->failsafe_callback = (struct guest_entry){
+        c->failsafe_callback_eip, c->flags & VGCF_failsafe_disables_events
+    };
+    a->syscall_callback = (struct guest_entry){
+        c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events
+    };
+}
+
+static void set_registers(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    struct arch_vcpu *a = &v->arch;
+
+    v->regs = c->user_regs;
+    v->regs.rflags = clean_rflags(c->user_regs.rflags);
+    v->regs.cs |= 3;
+    v->regs.ss |= 3;
+    v->regs.entry_vector = 0;
+    a->ds = c->user_regs.ds;
+    a->es = c->user_regs.es;
+    a->fs = c->user_regs.fs;
+    a->gs = c->user_regs.gs;
+    a->fs_base = c->fs_base;
+    a->gs_base_kernel = c->gs_base_kernel;
+    a->gs_base_user = c->gs_base_user;
+    a->kernel_sp = c->kernel_sp;
+    a->kernel_ss = (uint16_t)(c->kernel_ss | 3);
+}
+
+/* The guest's tables: machine address in ctrlreg[3], and, with bit 0 as a
+ * mark, the user's in ctrlreg[1]. */
+static int set_tables(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    struct domain *d = v->domain;
+    mfn_t kernel = c->ctrlreg[3] >> PAGE_SHIFT;
+    mfn_t user = c->ctrlreg[1] & 1 ? c->ctrlreg[1] >> PAGE_SHIFT : 0;
+    int rc = -EINVAL;
+
+    spin_lock(&d->pt_lock);
+    if (mfn_is_ram(kernel) && (!user || mfn_is_ram(user)))
+        rc = page_get_and_type(page_of(kernel), d, PAGE_L4);
+    if (!rc && user) {
+        rc = page_get_and_type(page_of(user), d, PAGE_L4);
+        if (rc)
+            page_put_and_type(page_of(kernel));
+    }
+    spin_unlock(&d->pt_lock);
+    if (rc) {
+        refuse_reason("the context's page tables are not valid");
+        return rc;
+    }
+    v->arch.kernel_table = kernel;
+    v->arch.user_table = user;
+    return 0;
+}
+
+static long set_context(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    long rc;
+
+    if (!entries_ok(c)) {
+        refuse_reason("a handler's address is not the guest's");
+        return -EINVAL;
+    }
+    if (c->gdt_ents) {
+        rc = descriptor_set_gdt(v, c->gdt_frames, (uint32_t)c->gdt_ents);
+        if (rc)
+            return rc;
+    }
+    rc = set_tables(v, c);
+    if (rc)
+        return rc;
+    set_entries(&v->arch, c);
+    set_registers(v, c);
+    return 0;
+}
+
+/* The copy takes 5 KiB of this CPU's 28 KiB stack. */
+long arch_vcpu_set_context(struct vcpu *v, const void *guest_context)
+{
+    struct vcpu_guest_context c;
+
+    if (guest_copy_from(&c, guest_context, sizeof(c)))
+        return -EFAULT;
+    return set_context(v, &c);
+}
+
+long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
+{
+    struct domain *d = v->domain;
+    struct vcpu_info *info;
+    struct page *page;
+
+    if (v->arch.info_frame != INVALID_MFN)
+        return -EINVAL;
+    if (offset > PAGE_SIZE - sizeof(*info) ||
+        offset % _Alignof(struct vcpu_info))
+        return -EINVAL;
+    if (v != current_vcpu() && v->sched.state != BELFRY_VCPU_OFFLINE)
+        return -EINVAL;
+    page = page_get_mfn(mfn, d);
+    if (!page)
+        return -EINVAL;
+    if (page_get_type(page, PAGE_WRITABLE)) {
+        page_put(page);
+        return -EINVAL;
+    }
+    info = (struct vcpu_info *)((char *)mfn_to_virt(mfn) + offset);
+    *info = *v->evtchn.info;
+    v->arch.info_frame = mfn;
+    write_once(&v->evtchn.info, info);
+    /* Whatever was pending is to be looked at again in the new place. */
+    write_once(&info->evtchn_pending_sel, ~0ul);
+    write_once(&info->evtchn_upcall_pending, 1);
+    return 0;
+}

@@ -1,0 +1,23 @@
+/* A vCPU's state as guests hand it over (VCPUOP_initialise and the like). */
+#ifndef X86_CONTEXT_H
+#define X86_CONTEXT_H
+
+#include <stdint.h>
+
+#include "hv/domain.h"
+
+/* Set a vCPU that has never run from a guest's vcpu_guest_context: 0,
+ * -EFAULT, or -EINVAL if a table, frame or address in it cannot be. */
+long arch_vcpu_set_context(struct vcpu *v, const void *guest_context);
+
+/* Move the vCPU's vcpu_info to a frame of the guest's own: 0 or -EINVAL. */
+long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset);
+
+/* May a guest's handler be there? */
+static inline bool guest_address_ok(uint64_t address)
+{
+    return (int64_t)address >> 47 == 0 ||
+           ((int64_t)address >> 47 == -1 && address >= HV_END);
+}
+
+#endif

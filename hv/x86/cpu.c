@@ -1,0 +1,420 @@
+/*
+ * A CPU: bring-up, and what changes when another vCPU is put on it.
+ */
+#include "hv/x86/cpu.h"
+
+#include "hv/console.h"
+#include "hv/x86/apic.h"
+#include "hv/x86/boot.h"
+#include "hv/x86/page.h"
+#include "hv/x86/x86.h"
+#include "lib/string.h"
+
+#define TRAP_STUB_SIZE 16
+#define GATE_PRESENT   0x8e /* interrupt gate, DPL 0 */
+#define GATE_GUEST     0xee /* the guest may INT: #BP and #OF */
+#define STUB_SIZE      32
+
+struct gate {
+    uint16_t low, selector;
+    uint8_t ist, type;
+    uint16_t middle;
+    uint32_t high, reserved;
+};
+
+extern char trap_stubs[], syscall_stubs[];
+extern char cpu_stacks[];
+
+bool cpu_has_smap, cpu_has_fsgsbase, cpu_has_xsave;
+uint32_t xsave_size = 512;
+unsigned int nr_cpus;
+struct cpu *cpus[MAX_CPUS];
+uint64_t hv_gdt[512] __attribute__((aligned(PAGE_SIZE)));
+static struct gate idt[256] __attribute__((aligned(16)));
+
+bool fpu_load(const void *area);
+
+static uint64_t *gdt_slot(uint16_t selector)
+{
+    return &hv_gdt[(selector - HV_GDT_FIRST) / 8];
+}
+
+static void init_gdt(void)
+{
+    *gdt_slot(HV_CS) = 0x00af9b000000ffff;
+    *gdt_slot(HV_SS) = 0x00cf93000000ffff;
+    *gdt_slot(GUEST_CS32) = 0x00cffb000000ffff;
+    *gdt_slot(GUEST_SS) = 0x00cff3000000ffff;
+    *gdt_slot(GUEST_CS) = 0x00affb000000ffff;
+}
+
+/* A 16-byte system descriptor (TSS or LDT). */
+static void set_system(uint16_t selector, uint64_t base, uint32_t limit,
+                       uint64_t type)
+{
+    uint64_t *d = gdt_slot(selector);
+
+    d[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | type << 40 |
+           (uint64_t)(limit & 0xf0000) << 32 | (base >> 24 & 0xff) << 56;
+    d[1] = base >> 32;
+}
+
+static uint8_t vector_ist(unsigned int vector)
+{
+    switch (vector) {
+    case 1:
+        return IST_DB;
+    case 2:
+        return IST_NMI;
+    case 8:
+        return IST_DF;
+    case 18:
+        return IST_MC;
+    default:
+        return IST_NONE;
+    }
+}
+
+static void init_idt(void)
+{
+    for (unsigned int v = 0; v < 256; v++) {
+        uint64_t stub = (uint64_t)trap_stubs + v * TRAP_STUB_SIZE;
+
+        idt[v].low = (uint16_t)stub;
+        idt[v].middle = (uint16_t)(stub >> 16);
+        idt[v].high = (uint32_t)(stub >> 32);
+        idt[v].selector = HV_CS;
+        idt[v].ist = vector_ist(v);
+        idt[v].type = v == 3 || v == 4 ? GATE_GUEST : GATE_PRESENT;
+    }
+}
+
+/* Stacks grow down from the end of their page (layout.h). */
+static void init_tss(struct cpu *c, uint64_t block)
+{
+    c->tss.rsp0 = (uint64_t)c - sizeof(struct cpu_user_regs) +
+                  offsetof(struct cpu_user_regs, es);
+    c->tss.ist[IST_DF - 1] = block + 2 * PAGE_SIZE;
+    c->tss.ist[IST_MC - 1] = block + 4 * PAGE_SIZE;
+    c->tss.ist[IST_NMI - 1] = block + 6 * PAGE_SIZE;
+    c->tss.ist[IST_DB - 1] = block + 8 * PAGE_SIZE;
+    c->tss.io_map = sizeof(struct tss);
+    set_system((uint16_t)(HV_TSS + 16 * c->id), (uint64_t)&c->tss,
+               sizeof(struct tss) - 1, 0x89);
+}
+
+/* The table at our own alias, where no domain's area is mapped. */
+static void load_image_gdt(struct cpu *c)
+{
+    struct descriptor_ptr p = { 0xffff, (uint64_t)hv_gdt - HV_GDT_FIRST };
+
+    load_gdt(&p);
+    c->gdt_vcpu = ~0u;
+}
+
+static void init_control_registers(void)
+{
+    struct cpuid leaf1 = cpuid(1, 0), leaf7 = cpuid(7, 0);
+    uint64_t cr4 = read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_DE | CR4_MCE;
+
+    cpu_has_xsave = leaf1.c & 1u << 26;
+    cpu_has_fsgsbase = leaf7.b & 1u << 0;
+    cpu_has_smap = leaf7.b & 1u << 20;
+    if (cpu_has_xsave)
+        cr4 |= CR4_OSXSAVE;
+    if (cpu_has_fsgsbase)
+        cr4 |= CR4_FSGSBASE;
+    if (leaf7.b & 1u << 7)
+        cr4 |= CR4_SMEP;
+    if (cpu_has_smap)
+        cr4 |= CR4_SMAP;
+    write_cr4(cr4);
+    write_cr0((read_cr0() | CR0_WP | CR0_MP | CR0_NE) & ~CR0_TS);
+    write_msr(MSR_PAT, PAT_XEN);
+}
+
+/* x87, SSE and AVX: what a guest of this ABI can expect everywhere. */
+static void init_fpu(void)
+{
+    struct cpuid leaf;
+
+    if (!cpu_has_xsave)
+        return;
+    leaf = cpuid(13, 0);
+    xsetbv(leaf.a & 7);
+    xsave_size = cpuid(13, 0).b;
+    if (xsave_size > PAGE_SIZE)
+        panic("FPU state of %u bytes does not fit in a page", xsave_size);
+}
+
+static void init_syscall(unsigned int id)
+{
+    uint64_t stub = (uint64_t)syscall_stubs + id * STUB_SIZE;
+
+    write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SCE);
+    write_msr(MSR_STAR, (uint64_t)GUEST_CS32 << 48 | (uint64_t)HV_CS << 32);
+    write_msr(MSR_LSTAR, stub);
+    /* 32-bit code has no way in: vector 13 of the guest, by a bad gate. */
+    write_msr(MSR_CSTAR, stub);
+    write_msr(MSR_SYSCALL_MASK, EFLAGS_TF | EFLAGS_IF | EFLAGS_DF |
+                                    EFLAGS_IOPL | EFLAGS_NT | EFLAGS_RF |
+                                    EFLAGS_AC);
+    write_msr(MSR_SYSENTER_CS, 0);
+}
+
+void cpu_init(unsigned int id)
+{
+    uint64_t block = STACKS_BASE + (uint64_t)id * STACK_BLOCK_SIZE;
+    struct cpu *c = (struct cpu *)(block + STACK_BLOCK_SIZE) - 1;
+    struct descriptor_ptr p = { sizeof(idt) - 1, (uint64_t)idt };
+
+    memset(c, 0, sizeof(*c));
+    c->id = id;
+    c->apic_id = acpi.apic_id[id];
+    c->cr3 = read_cr3();
+    c->timers.armed = STIME_NEVER;
+    cpus[id] = c;
+    if (id == 0) {
+        init_gdt();
+        init_idt();
+    }
+    init_tss(c, block);
+    load_image_gdt(c);
+    load_idt(&p);
+    load_tr((uint16_t)(HV_TSS + 16 * id));
+    load_ldt(0);
+    load_selector_ds(0);
+    load_selector_es(0);
+    init_control_registers();
+    init_fpu();
+    init_syscall(id);
+    sched_init_cpu(&c->queue);
+    nr_cpus++;
+}
+
+void arch_cpu_kick(unsigned int cpu)
+{
+    if (cpu != this_cpu()->id)
+        apic_send_ipi(cpus[cpu]->apic_id, VECTOR_KICK);
+}
+
+void arch_idle(void)
+{
+    idle_once();
+}
+
+void cpu_fpu_init_area(void *area)
+{
+    uint16_t control = 0x37f;
+    uint32_t mxcsr = 0x1f80;
+
+    memset(area, 0, PAGE_SIZE);
+    memcpy(area, &control, sizeof(control));
+    memcpy((char *)area + 24, &mxcsr, sizeof(mxcsr));
+}
+
+static void load_cr3(struct cpu *c, uint64_t cr3)
+{
+    if (c->cr3 == cr3)
+        return;
+    c->cr3 = cr3;
+    write_cr3(cr3);
+}
+
+static uint64_t vcpu_cr3(const struct vcpu *v)
+{
+    return (v->arch.kernel_mode ? v->arch.kernel_table : v->arch.user_table)
+           << PAGE_SHIFT;
+}
+
+/* The bases as they are now: the guest may have changed them itself. */
+static void save_segment_bases(struct arch_vcpu *a)
+{
+    uint64_t *own = a->kernel_mode ? &a->gs_base_kernel : &a->gs_base_user;
+    uint64_t *other = a->kernel_mode ? &a->gs_base_user : &a->gs_base_kernel;
+
+    if (cpu_has_fsgsbase) {
+        a->fs_base = read_fsbase();
+        *own = read_gsbase();
+        swapgs();
+        *other = read_gsbase();
+        swapgs();
+        return;
+    }
+    a->fs_base = read_msr(MSR_FS_BASE);
+    *own = read_msr(MSR_GS_BASE);
+    *other = read_msr(MSR_SHADOW_GS_BASE);
+}
+
+static void load_segment_bases(const struct arch_vcpu *a)
+{
+    uint64_t own = a->kernel_mode ? a->gs_base_kernel : a->gs_base_user;
+    uint64_t other = a->kernel_mode ? a->gs_base_user : a->gs_base_kernel;
+
+    if (cpu_has_fsgsbase) {
+        write_fsbase(a->fs_base);
+        write_gsbase(other);
+        swapgs();
+        write_gsbase(own);
+        return;
+    }
+    write_msr(MSR_FS_BASE, a->fs_base);
+    write_msr(MSR_GS_BASE, own);
+    write_msr(MSR_SHADOW_GS_BASE, other);
+}
+
+static void save_segments(struct arch_vcpu *a)
+{
+    a->ds = read_ds();
+    a->es = read_es();
+    a->fs = read_fs();
+    a->gs = read_gs();
+    save_segment_bases(a);
+}
+
+/* A selector that can no longer be loaded becomes null, as on a real CPU
+ * whose tables changed.  Loading one that stands already costs nothing. */
+static void load_segments(const struct arch_vcpu *a)
+{
+    if (a->ds | read_ds())
+        load_selector_ds(a->ds);
+    if (a->es | read_es())
+        load_selector_es(a->es);
+    if (a->fs | read_fs())
+        load_selector_fs(a->fs);
+    if (a->gs | read_gs())
+        load_selector_gs(a->gs);
+    load_segment_bases(a);
+}
+
+static void fpu_save(struct cpu *c, struct vcpu *v)
+{
+    if (v->arch.ts)
+        clear_ts();
+    if (cpu_has_xsave)
+        xsave(v->arch.xsave);
+    else
+        fxsave(v->arch.xsave);
+    c->fpu_owner = NULL;
+}
+
+static void fpu_restore(struct cpu *c, struct vcpu *v)
+{
+    if (cpu_has_xsave) {
+        if (!fpu_load(v->arch.xsave))
+            BUG_ON(true); /* only we write the area */
+    } else
+        fxrstor(v->arch.xsave);
+    if (v->arch.ts)
+        write_cr0(read_cr0() | CR0_TS);
+    c->fpu_owner = v;
+}
+
+void cpu_load_ldt(struct vcpu *v)
+{
+    struct cpu *c = this_cpu();
+    uint16_t selector = (uint16_t)(HV_LDT + 16 * c->id);
+
+    if (!v->arch.ldt_entries) {
+        load_ldt(0);
+        return;
+    }
+    set_system(selector,
+               PERDOMAIN_BASE + ((uint64_t)v->id << PERDOMAIN_VCPU_SHIFT) +
+                   16 * PAGE_SIZE,
+               v->arch.ldt_entries * 8 - 1, 0x82);
+    load_ldt(selector);
+}
+
+static void load_vcpu_gdt(struct cpu *c, struct vcpu *v)
+{
+    struct descriptor_ptr p = {
+        0xffff, PERDOMAIN_BASE + ((uint64_t)v->id << PERDOMAIN_VCPU_SHIFT)
+    };
+
+    if (c->gdt_vcpu == v->id)
+        return;
+    load_gdt(&p);
+    c->gdt_vcpu = v->id;
+}
+
+static bool uses_breakpoints(const struct vcpu *v)
+{
+    return v->arch.debugreg[7] & 0xff;
+}
+
+static void load_debug_registers(const struct vcpu *v)
+{
+    write_dr0(v->arch.debugreg[0]);
+    write_dr1(v->arch.debugreg[1]);
+    write_dr2(v->arch.debugreg[2]);
+    write_dr3(v->arch.debugreg[3]);
+    write_dr6(v->arch.debugreg[6]);
+    write_dr7(v->arch.debugreg[7]);
+}
+
+void cpu_switch_from(struct vcpu *prev)
+{
+    struct cpu *c = this_cpu();
+
+    prev->regs = *current_regs();
+    save_segments(&prev->arch);
+    fpu_save(c, prev);
+    if (uses_breakpoints(prev))
+        write_dr7(0x400);
+    if (prev->arch.ldt_entries)
+        load_ldt(0);
+}
+
+void cpu_switch_to(struct vcpu *next)
+{
+    struct cpu *c = this_cpu();
+
+    if (!next) {
+        load_image_gdt(c);
+        load_cr3(c, virt_to_mfn(hv_l4) << PAGE_SHIFT);
+        return;
+    }
+    load_cr3(c, vcpu_cr3(next));
+    load_vcpu_gdt(c, next);
+    if (next->arch.ldt_entries)
+        cpu_load_ldt(next);
+    load_segments(&next->arch);
+    fpu_restore(c, next);
+    if (uses_breakpoints(next))
+        load_debug_registers(next);
+    *current_regs() = next->regs;
+}
+
+void vcpu_load_tables(struct vcpu *v)
+{
+    struct cpu *c = this_cpu();
+
+    if (c->current != v)
+        return;
+    c->cr3 = vcpu_cr3(v);
+    write_cr3(c->cr3);
+}
+
+void vcpu_toggle_mode(struct vcpu *v)
+{
+    v->arch.kernel_mode = !v->arch.kernel_mode;
+    swapgs();
+    load_cr3(this_cpu(), vcpu_cr3(v));
+}
+
+/* One CPU runs guests so far as it is concerned: others are asked to flush
+ * by the kick, which they answer before they run a guest again. */
+void tlb_flush_domain(struct domain *d)
+{
+    (void)d;
+    write_cr3(read_cr3());
+}
+
+void tlb_flush_domain_page(struct domain *d, uint64_t va)
+{
+    struct vcpu *v = current_vcpu();
+
+    if (v && v->domain == d)
+        invlpg(va);
+}

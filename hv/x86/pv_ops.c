@@ -1,0 +1,326 @@
+/*
+ * Hypercalls that set how the guest's vCPU is entered and left: trap table,
+ * callbacks, kernel stack, iret, segment bases, debug registers.
+ */
+#include "hv/hypercall.h"
+
+#include <xen/callback.h>
+#include <xen/physdev.h>
+
+#include "hv/domain.h"
+#include "hv/guest_copy.h"
+#include "hv/refused.h"
+#include "hv/x86/context.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/traps.h"
+#include "hv/x86/x86.h"
+#include "lib/string.h"
+
+#define DR7_FIXED    0x400u
+#define DR7_RESERVED 0xd800u /* must be zero; bit 13 is general detect */
+#define DR7_GD       0x2000u
+#define DR6_FIXED    0xffff0ff0u
+#define DR6_BITS     0xe00fu
+
+/* Entries are taken one by one until one with address 0, as Xen does. */
+long do_set_trap_table(struct vcpu *v, void *traps)
+{
+    struct trap_info t;
+
+    if (!traps) {
+        memset(v->arch.trap, 0, 256 * sizeof(*v->arch.trap));
+        return 0;
+    }
+    for (unsigned int i = 0; i < 257; i++) {
+        if (guest_copy_from_offset(&t, traps, i, sizeof(t)))
+            return -EFAULT;
+        if (!t.address)
+            return 0;
+        if (!guest_address_ok(t.address)) {
+            refuse_reason("a trap handler's address is not the guest's");
+            return -EINVAL;
+        }
+        t.cs |= 3;
+        v->arch.trap[t.vector] = t;
+    }
+    return 0;
+}
+
+long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe,
+                      uint64_t syscall)
+{
+    if (!guest_address_ok(event) || !guest_address_ok(failsafe) ||
+        !guest_address_ok(syscall)) {
+        refuse_reason("a callback's address is not the guest's");
+        return -EINVAL;
+    }
+    v->arch.event_callback = (struct guest_entry){ event, true };
+    v->arch.failsafe_callback = (struct guest_entry){ failsafe, false };
+    v->arch.syscall_callback = (struct guest_entry){ syscall, false };
+    return 0;
+}
+
+static long callback_register(struct vcpu *v, const void *arg)
+{
+    struct callback_register reg;
+    bool mask;
+
+    if (guest_copy_from(&reg, arg, sizeof(reg)))
+        return -EFAULT;
+    if (!guest_address_ok(reg.address)) {
+        refuse_reason("the callback's address is not the guest's");
+        return -EINVAL;
+    }
+    mask = reg.flags & CALLBACKF_mask_events;
+    switch (reg.type) {
+    case CALLBACKTYPE_event:
+        v->arch.event_callback = (struct guest_entry){ reg.address, true };
+        return 0;
+    case CALLBACKTYPE_failsafe:
+        v->arch.failsafe_callback = (struct guest_entry){ reg.address, mask };
+        return 0;
+    case CALLBACKTYPE_syscall:
+        v->arch.syscall_callback = (struct guest_entry){ reg.address, mask };
+        return 0;
+    case CALLBACKTYPE_nmi:
+        v->arch.nmi_callback = (struct guest_entry){ reg.address, true };
+        return 0;
+    case CALLBACKTYPE_syscall32:
+    case CALLBACKTYPE_sysenter:
+        /* 32-bit code has no way in (docs/security.md, X10). */
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+static long callback_unregister(struct vcpu *v, const void *arg)
+{
+    struct callback_unregister reg;
+
+    if (guest_copy_from(&reg, arg, sizeof(reg)))
+        return -EFAULT;
+    switch (reg.type) {
+    case CALLBACKTYPE_event:
+    case CALLBACKTYPE_failsafe:
+    case CALLBACKTYPE_syscall:
+    case CALLBACKTYPE_syscall32:
+    case CALLBACKTYPE_sysenter:
+        return -EINVAL;
+    case CALLBACKTYPE_nmi:
+        v->arch.nmi_callback.address = 0;
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+long do_callback_op(struct vcpu *v, uint32_t cmd, void *arg)
+{
+    switch (cmd) {
+    case CALLBACKOP_register:
+        return callback_register(v, arg);
+    case CALLBACKOP_unregister:
+        return callback_unregister(v, arg);
+    default:
+        return -ENOSYS;
+    }
+}
+
+long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp)
+{
+    v->arch.kernel_ss = (uint16_t)(ss | 3);
+    v->arch.kernel_sp = sp;
+    return 0;
+}
+
+long do_fpu_taskswitch(struct vcpu *v, int set)
+{
+    v->arch.ts = set != 0;
+    if (set)
+        write_cr0(read_cr0() | CR0_TS);
+    else
+        clear_ts();
+    return 0;
+}
+
+/*
+ * Return to where the frame on the guest kernel's stack says (Xen's struct
+ * iret_context), without trusting any of it: ring 3 always, interrupts on,
+ * and a selector or address that cannot be fails at the IRETQ instruction,
+ * which ends the guest (entry.asm).
+ */
+long do_iret(struct vcpu *v)
+{
+    struct cpu_user_regs *r = current_regs();
+    struct iret_context f;
+
+    if (guest_copy_from(&f, (const void *)r->rsp, sizeof(f))) {
+        domain_crash(v->domain, "iret: no frame on the stack at %#lx", r->rsp);
+        return 0;
+    }
+    if ((f.cs & 3) == 3) {
+        if (!v->arch.user_table) {
+            domain_crash(v->domain, "iret to user mode without user tables");
+            return 0;
+        }
+        vcpu_toggle_mode(v);
+    }
+    r->rip = f.rip;
+    r->cs = (uint16_t)(f.cs | 3);
+    r->rflags = (f.rflags & 0x3fffff &
+                 ~(uint64_t)(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_NT |
+                             EFLAGS_VIF | EFLAGS_VIP)) |
+                EFLAGS_IF | EFLAGS_MBS;
+    r->rsp = f.rsp;
+    r->ss = (uint16_t)(f.ss | 3);
+    r->entry_vector = 0;
+    if (!(f.flags & VGCF_in_syscall)) {
+        r->r11 = f.r11;
+        r->rcx = f.rcx;
+    } else {
+        r->r11 = f.rflags;
+        r->rcx = f.rip;
+    }
+    write_once(&v->evtchn.info->evtchn_upcall_mask, !(f.rflags & EFLAGS_IF));
+    return (long)f.rax;
+}
+
+static void set_shadow_gs(uint64_t base)
+{
+    swapgs();
+    if (cpu_has_fsgsbase)
+        write_gsbase(base);
+    else
+        write_msr(MSR_GS_BASE, base);
+    swapgs();
+}
+
+/* The user's GS selector: loaded in user mode's place, so that the base that
+ * the descriptor gives is the user's. */
+static long load_user_selector(uint64_t selector)
+{
+    bool ok;
+
+    swapgs();
+    ok = load_selector_gs((uint16_t)(selector | 3));
+    swapgs();
+    return ok ? 0 : -EINVAL;
+}
+
+long do_set_segment_base(struct vcpu *v, uint32_t which, uint64_t base)
+{
+    (void)v;
+    if (which != SEGBASE_GS_USER_SEL && !guest_address_ok(base)) {
+        refuse_reason("the base is not a guest's address");
+        return -EINVAL;
+    }
+    switch (which) {
+    case SEGBASE_FS:
+        write_msr(MSR_FS_BASE, base);
+        return 0;
+    case SEGBASE_GS_USER:
+        set_shadow_gs(base);
+        return 0;
+    case SEGBASE_GS_KERNEL:
+        write_msr(MSR_GS_BASE, base);
+        return 0;
+    case SEGBASE_GS_USER_SEL:
+        return load_user_selector(base);
+    default:
+        return -EINVAL;
+    }
+}
+
+static void write_breakpoint(int reg, uint64_t value)
+{
+    switch (reg) {
+    case 0:
+        write_dr0(value);
+        break;
+    case 1:
+        write_dr1(value);
+        break;
+    case 2:
+        write_dr2(value);
+        break;
+    default:
+        write_dr3(value);
+        break;
+    }
+}
+
+/* Is any enabled breakpoint an I/O one (R/W bits 10)? */
+static bool has_io_breakpoint(uint64_t dr7)
+{
+    for (unsigned int i = 0; i < 4; i++)
+        if ((dr7 >> (2 * i) & 3) && (dr7 >> (16 + 4 * i) & 3) == 2)
+            return true;
+    return false;
+}
+
+static long set_dr7(struct vcpu *v, uint64_t value)
+{
+    if (value >> 32)
+        return -EPERM;
+    value = (value & ~(uint64_t)(DR7_RESERVED | DR7_GD)) | DR7_FIXED;
+    if (has_io_breakpoint(value))
+        return -EPERM;
+    v->arch.debugreg[7] = value;
+    if (value & 0xff)
+        for (int i = 0; i < 4; i++)
+            write_breakpoint(i, v->arch.debugreg[i]);
+    write_dr7(value);
+    return 0;
+}
+
+long do_set_debugreg(struct vcpu *v, int reg, uint64_t value)
+{
+    switch (reg) {
+    case 0 ... 3:
+        if (!guest_address_ok(value)) {
+            refuse_reason("a breakpoint outside the guest's addresses");
+            return -EPERM;
+        }
+        v->arch.debugreg[reg] = value;
+        write_breakpoint(reg, value);
+        return 0;
+    case 6:
+        if (value >> 32)
+            return -EPERM;
+        v->arch.debugreg[6] = (value & DR6_BITS) | DR6_FIXED;
+        write_dr6(v->arch.debugreg[6]);
+        return 0;
+    case 7:
+        return set_dr7(v, value);
+    default:
+        return -ENODEV;
+    }
+}
+
+long do_get_debugreg(struct vcpu *v, int reg)
+{
+    switch (reg) {
+    case 0 ... 3:
+    case 6:
+    case 7:
+        return (long)v->arch.debugreg[reg];
+    default:
+        return -ENODEV;
+    }
+}
+
+/* A domain without devices of the machine: only its I/O privilege level. */
+long do_physdev_op(struct vcpu *v, uint32_t cmd, void *arg)
+{
+    struct physdev_set_iopl iopl;
+
+    if (cmd != PHYSDEVOP_set_iopl)
+        return v->domain->privileged ? -ENOSYS : -EPERM;
+    if (guest_copy_from(&iopl, arg, sizeof(iopl)))
+        return -EFAULT;
+    if (iopl.iopl > 3)
+        return -EINVAL;
+    v->arch.iopl = iopl.iopl;
+    return 0;
+}

@@ -1,0 +1,208 @@
+/* The two 16550 UARTs: polled output on COM1, buffered on COM2. */
+#include "hv/x86/serial.h"
+
+#include "hv/keys.h"
+#include "hv/machine.h"
+#include "hv/x86/x86.h"
+#include "lib/spinlock.h"
+
+#define COM1 0x3f8
+#define COM2 0x2f8
+
+enum {
+    DATA = 0, /* with DLAB: divisor, low */
+    IER = 1,  /* with DLAB: divisor, high */
+    FCR = 2,
+    LCR = 3,
+    MCR = 4,
+    LSR = 5,
+};
+
+#define IER_RX     0x01
+#define IER_TX     0x02
+#define FCR_ON     0x07 /* enable, clear both FIFOs; interrupt at one byte */
+#define LCR_8N1    0x03
+#define LCR_DLAB   0x80
+#define MCR_ON     0x0b /* DTR, RTS, and OUT2, which gates the interrupt */
+#define LSR_DATA   0x01
+#define LSR_TX_OK  0x20
+#define FIFO_DEPTH 16u
+#define FIFO_SIZE  8192u /* power of two: indices run free */
+
+struct fifo {
+    uint32_t in, out;
+    uint8_t data[FIFO_SIZE];
+};
+
+struct uart {
+    uint16_t port;
+    spinlock_t lock; /* guards all below and the registers */
+    uint8_t ier;
+    uint32_t lost;
+    bool was_full; /* of tx: tell when there is room again */
+    struct fifo rx, tx;
+};
+
+static struct uart com1 = { .port = COM1 }, com2 = { .port = COM2 };
+
+static uint32_t fifo_used(const struct fifo *f)
+{
+    return f->in - f->out;
+}
+
+static bool fifo_put(struct fifo *f, uint8_t byte)
+{
+    if (fifo_used(f) == FIFO_SIZE)
+        return false;
+    f->data[f->in++ & (FIFO_SIZE - 1)] = byte;
+    return true;
+}
+
+static size_t fifo_get(struct fifo *f, uint8_t *buf, size_t n)
+{
+    size_t got = 0;
+
+    while (got < n && fifo_used(f))
+        buf[got++] = f->data[f->out++ & (FIFO_SIZE - 1)];
+    return got;
+}
+
+static void uart_init(const struct uart *u)
+{
+    out8(u->port + IER, 0);
+    out8(u->port + LCR, LCR_DLAB);
+    out8(u->port + DATA, 1); /* 115,200 baud */
+    out8(u->port + IER, 0);
+    out8(u->port + LCR, LCR_8N1);
+    out8(u->port + FCR, FCR_ON);
+    out8(u->port + MCR, MCR_ON);
+}
+
+void serial_init(void)
+{
+    uart_init(&com1);
+    uart_init(&com2);
+}
+
+static void uart_set_ier(struct uart *u, uint8_t ier)
+{
+    if (u->ier == ier)
+        return;
+    u->ier = ier;
+    out8(u->port + IER, ier);
+}
+
+void serial_start(void)
+{
+    uart_set_ier(&com1, IER_RX);
+    uart_set_ier(&com2, IER_RX);
+    serial_interrupt();
+}
+
+void serial_com1_write(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        /* A line that never gets ready must not stop the machine. */
+        for (unsigned int spin = 0; spin < 1000000u; spin++)
+            if (in8(COM1 + LSR) & LSR_TX_OK)
+                break;
+        for (size_t end = i + FIFO_DEPTH; i < n && i < end; i++)
+            out8(COM1 + DATA, (uint8_t)text[i]);
+        i--;
+    }
+}
+
+/* Move received bytes to the buffer; false if there were none. */
+static bool uart_receive(struct uart *u)
+{
+    bool any = false;
+
+    while (in8(u->port + LSR) & LSR_DATA) {
+        uint8_t byte = in8(u->port + DATA);
+
+        any = true;
+        if (u == &com1 && keys_input(byte))
+            continue;
+        if (!fifo_put(&u->rx, byte))
+            u->lost++;
+    }
+    return any;
+}
+
+/* Fill the transmitter from the buffer; true if a writer may go on. */
+static bool uart_transmit(struct uart *u)
+{
+    uint8_t chunk[FIFO_DEPTH];
+    bool room;
+
+    while (fifo_used(&u->tx) && (in8(u->port + LSR) & LSR_TX_OK)) {
+        size_t n = fifo_get(&u->tx, chunk, sizeof(chunk));
+
+        for (size_t i = 0; i < n; i++)
+            out8(u->port + DATA, chunk[i]);
+    }
+    uart_set_ier(u, fifo_used(&u->tx) ? IER_RX | IER_TX : IER_RX);
+    room = u->was_full && fifo_used(&u->tx) < FIFO_SIZE / 2;
+    if (room)
+        u->was_full = false;
+    return room;
+}
+
+void serial_interrupt(void)
+{
+    bool tell1, tell2;
+
+    spin_lock(&com1.lock);
+    tell1 = uart_receive(&com1);
+    spin_unlock(&com1.lock);
+
+    spin_lock(&com2.lock);
+    tell2 = uart_receive(&com2);
+    tell2 |= uart_transmit(&com2);
+    spin_unlock(&com2.lock);
+
+    if (tell1)
+        machine_console_input();
+    if (tell2)
+        machine_serial_input();
+}
+
+static size_t uart_read(struct uart *u, void *buf, size_t n)
+{
+    size_t got;
+
+    spin_lock(&u->lock);
+    got = fifo_get(&u->rx, buf, n);
+    spin_unlock(&u->lock);
+    return got;
+}
+
+size_t serial_com1_read(char *buf, size_t n)
+{
+    return uart_read(&com1, buf, n);
+}
+
+size_t serial_com2_read(void *buf, size_t n)
+{
+    return uart_read(&com2, buf, n);
+}
+
+size_t serial_com2_write(const void *buf, size_t n)
+{
+    const uint8_t *bytes = buf;
+    size_t put = 0;
+
+    spin_lock(&com2.lock);
+    while (put < n && fifo_put(&com2.tx, bytes[put]))
+        put++;
+    if (put < n)
+        com2.was_full = true;
+    uart_transmit(&com2);
+    spin_unlock(&com2.lock);
+    return put;
+}
+
+uint32_t serial_com2_lost(void)
+{
+    return com2.lost;
+}

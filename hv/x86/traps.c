@@ -1,0 +1,327 @@
+/*
+ * Exceptions and interrupts.
+ *
+ * A guest's exception is bounced: the frame goes on the guest kernel's stack
+ * as Xen lays it out (rcx, r11, [error code,] rip, cs with the saved upcall
+ * mask, rflags with IF as that mask's opposite, rsp, ss), and the guest goes
+ * on in its handler.  The hypervisor's own is looked up in the table of
+ * expected faults, or is the end.
+ */
+#include "hv/x86/traps.h"
+
+#include "hv/console.h"
+#include "hv/guest_copy.h"
+#include "hv/machine.h"
+#include "hv/x86/apic.h"
+#include "hv/x86/backtrace.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/descriptor.h"
+#include "hv/x86/serial.h"
+#include "hv/x86/x86.h"
+
+#define NR_EXCEPTIONS 32u
+#define BOUNCED_AWAY                                                           \
+    (EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT | EFLAGS_AC | EFLAGS_IOPL)
+
+static const char *const exception_name[NR_EXCEPTIONS] = {
+    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range",
+    "invalid opcode", "device not available", "double fault",
+    "coprocessor segment overrun", "invalid TSS", "segment not present",
+    "stack fault", "general protection", "page fault", "reserved",
+    "x87 error", "alignment check", "machine check", "SIMD error",
+    "virtualisation", "control protection", "reserved", "reserved",
+    "reserved", "reserved", "reserved", "reserved", "hypervisor injection",
+    "VMM communication", "security", "reserved",
+};
+
+struct bounce_frame {
+    uint64_t rcx, r11, rip, cs, rflags, rsp, ss;
+};
+struct bounce_frame_error {
+    uint64_t rcx, r11, error, rip, cs, rflags, rsp, ss;
+};
+
+static bool has_error_code(unsigned int vector)
+{
+    return vector < 32 && (0x60227d00u >> vector & 1);
+}
+
+/* cs as the guest sees it: RPL 0 means "from the kernel"; Xen keeps the
+ * upcall mask in bits 32-39. */
+static uint64_t frame_cs(const struct cpu_user_regs *r, bool from_user,
+                         uint8_t mask)
+{
+    uint64_t cs = from_user ? r->cs : r->cs & ~3u;
+
+    return cs | (uint64_t)mask << 32;
+}
+
+static uint64_t frame_rflags(const struct cpu_user_regs *r, uint8_t mask)
+{
+    return (r->rflags & ~(uint64_t)(EFLAGS_IF | EFLAGS_IOPL)) |
+           (mask ? 0 : EFLAGS_IF);
+}
+
+static bool push_frame(struct vcpu *v, const struct cpu_user_regs *r,
+                       bool from_user, uint64_t *sp, int64_t error)
+{
+    uint8_t mask = read_once(&v->evtchn.info->evtchn_upcall_mask);
+    struct bounce_frame_error f = {
+        r->rcx, r->r11, (uint64_t)error, r->rip, frame_cs(r, from_user, mask),
+        frame_rflags(r, mask), r->rsp, r->ss
+    };
+    struct bounce_frame plain = { f.rcx, f.r11, f.rip, f.cs, f.rflags, f.rsp,
+                                  f.ss };
+
+    if (error >= 0) {
+        *sp -= sizeof(f);
+        return !guest_copy_to((void *)*sp, &f, sizeof(f));
+    }
+    *sp -= sizeof(plain);
+    return !guest_copy_to((void *)*sp, &plain, sizeof(plain));
+}
+
+void guest_enter(struct vcpu *v, const struct guest_entry *entry,
+                 int64_t error)
+{
+    struct cpu_user_regs *r = current_regs();
+    bool from_user = !v->arch.kernel_mode;
+    uint64_t sp = (from_user ? v->arch.kernel_sp : r->rsp) & ~15ull;
+
+    if (from_user)
+        vcpu_toggle_mode(v);
+    if (!push_frame(v, r, from_user, &sp, error)) {
+        domain_crash(v->domain, "no room for a frame on the stack at %#lx", sp);
+        return;
+    }
+    if (entry->mask_events)
+        write_once(&v->evtchn.info->evtchn_upcall_mask, 1);
+    r->rip = entry->address;
+    r->cs = GUEST_CS;
+    r->ss = GUEST_SS;
+    r->rsp = sp;
+    r->rflags = (r->rflags & ~(uint64_t)BOUNCED_AWAY) | EFLAGS_IF;
+    r->entry_vector = TRAP_SYSCALL; /* rcx and r11 are in the frame */
+}
+
+void guest_trap(struct vcpu *v, unsigned int vector, int64_t error)
+{
+    const struct trap_info *t = &v->arch.trap[vector];
+    struct guest_entry entry = { t->address, t->flags & 4 };
+
+    if (!t->address) {
+        domain_crash_trap(v, vector, error < 0 ? 0 : (uint32_t)error,
+                          vector == TRAP_PAGE_FAULT ? read_cr2() : 0,
+                          vector < NR_EXCEPTIONS ? exception_name[vector]
+                                                 : "interrupt");
+        return;
+    }
+    guest_enter(v, &entry, error);
+}
+
+static void guest_page_fault(struct vcpu *v, struct cpu_user_regs *r)
+{
+    uint64_t address = read_cr2();
+
+    if (descriptor_map_ldt(v, address))
+        return;
+    v->domain->page_faults++;
+    write_once(&v->evtchn.info->arch.cr2, descriptor_guest_address(v, address));
+    guest_trap(v, TRAP_PAGE_FAULT, r->error_code);
+}
+
+static void guest_fpu_missing(struct vcpu *v)
+{
+    clear_ts();
+    v->arch.ts = false;
+    guest_trap(v, 7, -1);
+}
+
+static void guest_debug(struct vcpu *v)
+{
+    v->arch.debugreg[6] = read_dr6();
+    write_dr6(0xffff0ff0);
+    guest_trap(v, 1, -1);
+}
+
+/* #GP of an INT n: the error code names the gate (n << 3 | 2; QEMU's TCG
+ * computes n << 4 | 2, so look at the instruction).  The guest may have
+ * registered a handler for the vector that its ring may call. */
+static bool guest_software_interrupt(struct vcpu *v, struct cpu_user_regs *r)
+{
+    uint8_t insn[2];
+    const struct trap_info *t;
+    unsigned int privilege = v->arch.kernel_mode ? 1 : 3;
+
+    if ((r->error_code & 7) != 2 ||
+        guest_copy_from(insn, (const void *)r->rip, sizeof(insn)) ||
+        insn[0] != 0xcd)
+        return false;
+    t = &v->arch.trap[insn[1]];
+    if (!t->address || (t->flags & 3u) < privilege)
+        return false;
+    r->rip += 2;
+    guest_trap(v, insn[1], -1);
+    return true;
+}
+
+static void guest_exception(struct vcpu *v, struct cpu_user_regs *r)
+{
+    switch (r->entry_vector) {
+    case 1:
+        guest_debug(v);
+        return;
+    case 7:
+        guest_fpu_missing(v);
+        return;
+    case 13:
+        if (guest_software_interrupt(v, r))
+            return;
+        break;
+    case TRAP_PAGE_FAULT:
+        guest_page_fault(v, r);
+        return;
+    default:
+        break;
+    }
+    guest_trap(v, r->entry_vector,
+               has_error_code(r->entry_vector) ? (int64_t)r->error_code
+                                               : -1);
+}
+
+static void interrupt(unsigned int vector)
+{
+    this_cpu()->interrupts++;
+    switch (vector) {
+    case VECTOR_TIMER:
+        apic_eoi();
+        timer_run();
+        break;
+    case VECTOR_SERIAL:
+        apic_eoi();
+        serial_interrupt();
+        break;
+    case VECTOR_KICK:
+        apic_eoi();
+        this_cpu()->need_resched = 1;
+        break;
+    case VECTOR_SPURIOUS:
+        break;
+    default:
+        apic_eoi();
+        printk("interrupt %#x that nobody asked for\n", vector);
+    }
+}
+
+void trap_from_guest(struct cpu_user_regs *regs)
+{
+    if (regs->entry_vector >= NR_EXCEPTIONS)
+        interrupt(regs->entry_vector);
+    else
+        guest_exception(current_vcpu(), regs);
+}
+
+/* Faults that we expect at certain instructions, and where to go on. */
+struct ex_table_entry {
+    int32_t fault, fixup; /* relative to themselves */
+};
+extern const struct ex_table_entry ex_table_start[], ex_table_end[];
+
+static bool fix_up(struct cpu_user_regs *regs)
+{
+    for (const struct ex_table_entry *e = ex_table_start; e < ex_table_end;
+         e++) {
+        if ((uint64_t)&e->fault + (uint64_t)(int64_t)e->fault != regs->rip)
+            continue;
+        regs->rip = (uint64_t)&e->fixup + (uint64_t)(int64_t)e->fixup;
+        return true;
+    }
+    return false;
+}
+
+static void die(struct cpu_user_regs *r)
+{
+    const struct vcpu *v = current_vcpu();
+
+    printk("%s (vector %u, error %#x) in the hypervisor, CPU %u, running %s\n",
+           r->entry_vector < NR_EXCEPTIONS ? exception_name[r->entry_vector]
+                                           : "interrupt",
+           r->entry_vector, r->error_code, this_cpu()->id,
+           v ? v->domain->name : "nobody");
+    printk("rip %#018lx rsp %#018lx rflags %#lx cr2 %#018lx\n", r->rip, r->rsp,
+           r->rflags, read_cr2());
+    printk("rax %#018lx rbx %#018lx rcx %#018lx rdx %#018lx\n", r->rax, r->rbx,
+           r->rcx, r->rdx);
+    printk("rsi %#018lx rdi %#018lx rbp %#018lx r8  %#018lx\n", r->rsi, r->rdi,
+           r->rbp, r->r8);
+    backtrace_print(r->rip, r->rbp);
+    machine_stop(VERDICT_CODE_PANIC, false);
+}
+
+/* Loading a guest's selector may be the first look at its LDT. */
+static bool map_ldt(const struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current_vcpu();
+
+    return regs->entry_vector == TRAP_PAGE_FAULT && v &&
+           descriptor_map_ldt(v, read_cr2());
+}
+
+void trap_from_hv(struct cpu_user_regs *regs)
+{
+    if (regs->entry_vector >= NR_EXCEPTIONS)
+        interrupt(regs->entry_vector);
+    else if (!map_ldt(regs) && !fix_up(regs))
+        die(regs);
+}
+
+void trap_on_ist(struct cpu_user_regs *regs)
+{
+    if (regs->entry_vector != 2)
+        die(regs);
+    printk("NMI on CPU %u at %#lx\n", this_cpu()->id, regs->rip);
+}
+
+void bad_guest_frame(struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current_vcpu();
+
+    domain_crash(v->domain,
+                 "return to an impossible frame: cs %#x rip %#lx ss %#x "
+                 "rsp %#lx",
+                 regs->cs, regs->rip, regs->ss, regs->rsp);
+}
+
+/* SYSCALL in user mode goes to the guest kernel. */
+void syscall_from_user(struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current_vcpu();
+
+    regs->rip = regs->rcx;
+    if (!v->arch.syscall_callback.address) {
+        domain_crash(v->domain, "SYSCALL in user mode without a handler");
+        return;
+    }
+    guest_enter(v, &v->arch.syscall_callback, -1);
+}
+
+static void deliver_upcall(struct vcpu *v)
+{
+    if (!v->arch.event_callback.address) {
+        /* Xen's rule: without a callback the guest polls. */
+        return;
+    }
+    guest_enter(v, &v->arch.event_callback, -1);
+}
+
+void exit_work(void)
+{
+    struct cpu *c = this_cpu();
+
+    do {
+        while (c->need_resched)
+            sched_switch();
+        if (evtchn_upcall_due(&c->current->evtchn))
+            deliver_upcall(c->current);
+    } while (c->need_resched);
+}
