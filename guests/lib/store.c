@@ -53,6 +53,7 @@ void store_init(void)
 
     list_init(&watches);
     list_init(&queue);
+    broken = 0;
     if (!frame || !guest.start->store_evtchn ||
         map_frame_at(ring_page, frame, true))
         return;

@@ -2,20 +2,9 @@
  * The guest runtime against a hypervisor: what every other guest builds on.
  *
  * Runs as the initial domain, on Belfry and on Xen alike, and so compares the
- * two.  Each part is named after what it defends, and says what it saw only
- * when that was wrong.
+ * two.  Each part is named after what it defends.
  */
-#include "guests/lib/guest.h"
-
-static unsigned int failures;
-
-#define EXPECT(cond)                                                           \
-    do {                                                                       \
-        if (!(cond)) {                                                         \
-            printf("%s:%d: not so: %s\n", __func__, __LINE__, #cond);          \
-            failures++;                                                        \
-        }                                                                      \
-    } while (0)
+#include "tests/guest/test.h"
 
 #define MS 1000000ull
 
@@ -26,17 +15,17 @@ static void pages_come_back(void)
     size_t before = pages_available();
     uint64_t *a = page_alloc(), *b = page_alloc(), *run = pages_alloc(5);
 
-    EXPECT(a != b && a[0] == 0 && b[511] == 0);
-    EXPECT(run && pages_available() == before - 7);
+    CHECK(a != b && a[0] == 0 && b[511] == 0);
+    CHECK(run && pages_available() == before - 7);
     memset(run, 0xff, 5 * PAGE_SIZE);
     pages_free(run, 5);
     page_free(a);
     page_free(b);
-    EXPECT(pages_available() == before);
+    CHECK(pages_available() == before);
     run = pages_alloc(5);
-    EXPECT(run[0] == 0 && run[5 * 512 - 1] == 0);
+    CHECK(run[0] == 0 && run[5 * 512 - 1] == 0);
     pages_free(run, 5);
-    EXPECT(!pages_alloc((unsigned int)before + 1));
+    CHECK(!pages_alloc((unsigned int)before + 1));
 }
 
 /* Every page that the builder gave can be taken, written and read. */
@@ -51,14 +40,14 @@ static void all_memory_is_usable(void)
         last = page;
         count++;
     }
-    EXPECT(count == before);
+    CHECK(count == before);
     while (last) {
         page = last;
-        EXPECT(page[511] == (uint64_t)page);
+        CHECK(page[511] == (uint64_t)page);
         last = (uint64_t *)page[0];
         page_free(page);
     }
-    EXPECT(pages_available() == before);
+    CHECK(pages_available() == before);
 }
 
 static size_t object_size(unsigned int i)
@@ -81,8 +70,8 @@ static void small_objects_come_back(void)
     for (unsigned int round = 0; round < 2; round++) {
         for (unsigned int i = round; i < 500; i += 1 + round) {
             object[i] = mem_alloc(object_size(i));
-            EXPECT((uint64_t)object[i] % 16 == 0);
-            EXPECT(all_bytes_are(object[i], object_size(i), 0));
+            CHECK((uint64_t)object[i] % 16 == 0);
+            CHECK(all_bytes_are(object[i], object_size(i), 0));
             memset(object[i], (int)i, object_size(i));
         }
         /* The second round goes into the holes that this leaves. */
@@ -90,10 +79,10 @@ static void small_objects_come_back(void)
             mem_free(object[i]);
     }
     for (unsigned int i = 0; i < 500; i++) {
-        EXPECT(all_bytes_are(object[i], object_size(i), (char)i));
+        CHECK(all_bytes_are(object[i], object_size(i), (char)i));
         mem_free(object[i]);
     }
-    EXPECT(pages_available() == before);
+    CHECK(pages_available() == before);
 }
 
 /* ---- Traps. ---- */
@@ -143,7 +132,7 @@ static void traps_can_be_caught(void)
                      :
                      : "rcx", "r11", "cc");
     trap_catch(3, NULL);
-    EXPECT(faults == before + 1 && kept == 0);
+    CHECK(faults == before + 1 && kept == 0);
 }
 
 static void text_and_guard_are_protected(void)
@@ -151,12 +140,12 @@ static void text_and_guard_are_protected(void)
     extern char stack_guard[], text_end[];
     char local;
 
-    EXPECT(write_faults((void *)(uintptr_t)guest_main));
-    EXPECT(write_faults(text_end)); /* constants */
-    EXPECT(write_faults(stack_guard));
-    EXPECT(write_faults(stack_guard + PAGE_SIZE - 1));
-    EXPECT(write_faults(NULL));
-    EXPECT(!write_faults(&local));
+    CHECK(write_faults((void *)(uintptr_t)guest_main));
+    CHECK(write_faults(text_end)); /* constants */
+    CHECK(write_faults(stack_guard));
+    CHECK(write_faults(stack_guard + PAGE_SIZE - 1));
+    CHECK(write_faults(NULL));
+    CHECK(!write_faults(&local));
 }
 
 /* ---- Events. ---- */
@@ -178,15 +167,15 @@ static void loop_open(struct loop *l)
 
 static void loop_close(struct loop *l)
 {
-    EXPECT(event_close(l->from) == 0);
-    EXPECT(event_close(l->to) == 0);
+    CHECK(event_close(l->from) == 0);
+    CHECK(event_close(l->to) == 0);
 }
 
 static void loop_rang(evtchn_port_t port, void *data)
 {
     struct loop *l = data;
 
-    EXPECT(port == l->to);
+    CHECK(port == l->to);
     l->rang++;
     if (l->waits_for)
         event_wait_for(l->waits_for->to);
@@ -199,20 +188,20 @@ static void rings_reach_handlers(void)
     struct loop l;
 
     loop_open(&l);
-    EXPECT(event_handle(l.to, loop_rang, &l) == 0);
+    CHECK(event_handle(l.to, loop_rang, &l) == 0);
     while (event_poll())
         ;
     l.rang = 0;
-    EXPECT(event_send(l.from) == 0 && l.rang == 0);
-    EXPECT(event_poll() && l.rang == 1);
-    EXPECT(!event_poll() && l.rang == 1);
+    CHECK(event_send(l.from) == 0 && l.rang == 0);
+    CHECK(event_poll() && l.rang == 1);
+    CHECK(!event_poll() && l.rang == 1);
     for (unsigned int i = 0; i < 5000; i++) {
         event_send(l.from);
         event_wait();
     }
-    EXPECT(l.rang == 5001);
+    CHECK(l.rang == 5001);
     loop_close(&l);
-    EXPECT(event_send(l.from) == -EINVAL);
+    CHECK(event_send(l.from) == -EINVAL);
 }
 
 static void rings_without_handler_are_kept(void)
@@ -220,18 +209,18 @@ static void rings_without_handler_are_kept(void)
     struct loop l;
 
     loop_open(&l);
-    EXPECT(event_unmask(l.to) == 0);
+    CHECK(event_unmask(l.to) == 0);
     event_take(l.to);
-    EXPECT(!event_take(l.to));
+    CHECK(!event_take(l.to));
     event_send(l.from);
     event_send(l.from);
-    EXPECT(event_take(l.to) && !event_take(l.to));
+    CHECK(event_take(l.to) && !event_take(l.to));
     event_send(l.from);
-    EXPECT(event_poll());
-    EXPECT(event_take(l.to));
+    CHECK(event_poll());
+    CHECK(event_take(l.to));
     event_send(l.from);
     event_wait_for(l.to);
-    EXPECT(!event_take(l.to));
+    CHECK(!event_take(l.to));
     loop_close(&l);
 }
 
@@ -245,9 +234,9 @@ static void masked_rings_come_later(void)
     l.rang = 0;
     event_mask(l.to);
     event_send(l.from);
-    EXPECT(!event_poll() && l.rang == 0);
+    CHECK(!event_poll() && l.rang == 0);
     event_unmask(l.to);
-    EXPECT(event_poll() && l.rang == 1);
+    CHECK(event_poll() && l.rang == 1);
     loop_close(&l);
 }
 
@@ -267,8 +256,8 @@ static void handlers_may_wait(void)
     a.waits_for = &b;
     event_send(a.from);
     event_send(b.from);
-    EXPECT(event_poll() && a.rang == 1);
-    EXPECT(!event_take(b.to));
+    CHECK(event_poll() && a.rang == 1);
+    CHECK(!event_take(b.to));
     loop_close(&a);
     loop_close(&b);
 }
@@ -286,7 +275,7 @@ static void a_storm_keeps_nobody_waiting(void)
     storm.again = true;
     event_send(storm.from);
     event_send(calm.from);
-    EXPECT(event_poll() && storm.rang == 1 && calm.rang == 1);
+    CHECK(event_poll() && storm.rang == 1 && calm.rang == 1);
     loop_close(&storm);
     loop_close(&calm);
 }
@@ -295,12 +284,12 @@ static void ipis_arrive(void)
 {
     evtchn_port_t port;
 
-    EXPECT(event_bind_ipi(&port) == 0);
-    EXPECT(event_unmask(port) == 0);
-    EXPECT(!event_take(port));
-    EXPECT(event_send(port) == 0);
+    CHECK(event_bind_ipi(&port) == 0);
+    CHECK(event_unmask(port) == 0);
+    CHECK(!event_take(port));
+    CHECK(event_send(port) == 0);
     event_wait_for(port);
-    EXPECT(event_close(port) == 0);
+    CHECK(event_close(port) == 0);
 }
 
 /* ---- Time. ---- */
@@ -314,14 +303,14 @@ static void the_clock_goes_on(void)
         uint64_t now = clock_now();
 
         if (now < last) {
-            EXPECT(!"clock_now goes back");
+            CHECK(!"clock_now goes back");
             break;
         }
         last = now;
     }
     clock_wall(&seconds, &nanoseconds);
-    EXPECT(seconds > 1577836800); /* 2020 */
-    EXPECT(nanoseconds < 1000000000);
+    CHECK(seconds > 1577836800); /* 2020 */
+    CHECK(nanoseconds < 1000000000);
 }
 
 static void sleep_lasts_as_long(void)
@@ -330,10 +319,10 @@ static void sleep_lasts_as_long(void)
 
     sleep_ns(20 * MS);
     took = clock_now() - begin;
-    EXPECT(took >= 20 * MS && took < 500 * MS);
-    EXPECT(!event_wait_until(clock_now() + MS));
-    EXPECT(!event_wait_until(clock_now()));
-    EXPECT(!event_wait_until(0));
+    CHECK(took >= 20 * MS && took < 500 * MS);
+    CHECK(!event_wait_until(clock_now() + MS));
+    CHECK(!event_wait_until(clock_now()));
+    CHECK(!event_wait_until(0));
 }
 
 /* Deadlines that pass just before, while and after the vCPU goes to sleep:
@@ -341,7 +330,7 @@ static void sleep_lasts_as_long(void)
 static void no_wakeup_is_lost(void)
 {
     for (unsigned int i = 0; i < 1000; i++)
-        EXPECT(!event_wait_until(clock_now() + i % 50 * 1000));
+        CHECK(!event_wait_until(clock_now() + i % 50 * 1000));
 }
 
 static void a_ring_ends_a_sleep(void)
@@ -352,7 +341,7 @@ static void a_ring_ends_a_sleep(void)
     event_handle(l.to, loop_rang, &l);
     event_poll();
     event_send(l.from);
-    EXPECT(event_wait_until(clock_now() + 10000 * MS));
+    CHECK(event_wait_until(clock_now() + 10000 * MS));
     loop_close(&l);
 }
 
@@ -364,14 +353,14 @@ static void a_grant_shows_the_page(void)
     struct grant_mapping m;
     grant_ref_t ref = (grant_ref_t)grant_access(guest.domid, page, false);
 
-    EXPECT(ref >= 8);
-    EXPECT(grant_map(guest.domid, &ref, 1, false, &m) == 0);
+    CHECK(ref >= 8);
+    CHECK(grant_map(guest.domid, &ref, 1, false, &m) == 0);
     string_copy(m.address, "through the grant", 32);
-    EXPECT(!strcmp(page, "through the grant"));
-    EXPECT(grant_end(ref) == -EBUSY);
+    CHECK(!strcmp(page, "through the grant"));
+    CHECK(grant_end(ref) == -EBUSY);
     grant_unmap(&m);
-    EXPECT(grant_end(ref) == 0);
-    EXPECT(grant_map(guest.domid, &ref, 1, false, &m) != 0);
+    CHECK(grant_end(ref) == 0);
+    CHECK(grant_map(guest.domid, &ref, 1, false, &m) != 0);
     page_free(page);
 }
 
@@ -381,14 +370,14 @@ static void a_readonly_grant_is_readonly(void)
     struct grant_mapping m;
     grant_ref_t ref = (grant_ref_t)grant_access(guest.domid, page, true);
 
-    EXPECT(grant_map(guest.domid, &ref, 1, false, &m) == -EACCES ||
+    CHECK(grant_map(guest.domid, &ref, 1, false, &m) == -EACCES ||
            !m.address);
-    EXPECT(grant_map(guest.domid, &ref, 1, true, &m) == 0);
+    CHECK(grant_map(guest.domid, &ref, 1, true, &m) == 0);
     page[7] = 'x';
-    EXPECT(((char *)m.address)[7] == 'x');
-    EXPECT(write_faults((char *)m.address + 7) && page[7] == 'x');
+    CHECK(((char *)m.address)[7] == 'x');
+    CHECK(write_faults((char *)m.address + 7) && page[7] == 'x');
     grant_unmap(&m);
-    EXPECT(grant_end(ref) == 0);
+    CHECK(grant_end(ref) == 0);
     page_free(page);
 }
 
@@ -401,11 +390,11 @@ static void a_failed_batch_leaves_nothing_mapped(void)
     for (unsigned int i = 0; i < 4; i++)
         refs[i] = (grant_ref_t)grant_access(guest.domid,
                                             pages + i * PAGE_SIZE, false);
-    EXPECT(grant_end(refs[2]) == 0);
-    EXPECT(grant_map(guest.domid, refs, 4, false, &m) != 0 && !m.address);
-    EXPECT(grant_end(refs[0]) == 0);
-    EXPECT(grant_end(refs[1]) == 0);
-    EXPECT(grant_end(refs[3]) == 0);
+    CHECK(grant_end(refs[2]) == 0);
+    CHECK(grant_map(guest.domid, refs, 4, false, &m) != 0 && !m.address);
+    CHECK(grant_end(refs[0]) == 0);
+    CHECK(grant_end(refs[1]) == 0);
+    CHECK(grant_end(refs[3]) == 0);
     pages_free(pages, 4);
 }
 
@@ -419,14 +408,14 @@ static void the_grant_table_grows(void)
 
     for (unsigned int i = 0; i < 600; i++) {
         refs[i] = grant_access(guest.domid, page, false);
-        EXPECT(refs[i] >= 8);
+        CHECK(refs[i] >= 8);
     }
     last = (grant_ref_t)refs[599];
-    EXPECT(last >= 512);
-    EXPECT(grant_map(guest.domid, &last, 1, false, &m) == 0);
+    CHECK(last >= 512);
+    CHECK(grant_map(guest.domid, &last, 1, false, &m) == 0);
     grant_unmap(&m);
     for (unsigned int i = 0; i < 600; i++)
-        EXPECT(grant_end((grant_ref_t)refs[i]) == 0);
+        CHECK(grant_end((grant_ref_t)refs[i]) == 0);
     page_free(page);
 }
 
@@ -437,14 +426,14 @@ static void grants_can_be_copied(void)
     grant_ref_t ref = (grant_ref_t)grant_access(guest.domid, page, false);
 
     string_copy(across, "twenty bytes of text", 32);
-    EXPECT(grant_copy_to(guest.domid, ref, 100, across, 21) == 0);
-    EXPECT(!strcmp(page + 100, "twenty bytes of text"));
+    CHECK(grant_copy_to(guest.domid, ref, 100, across, 21) == 0);
+    CHECK(!strcmp(page + 100, "twenty bytes of text"));
     memset(own, 0, 2 * PAGE_SIZE);
-    EXPECT(grant_copy_from(guest.domid, ref, 100, across, 21) == 0);
-    EXPECT(!strcmp(across, "twenty bytes of text"));
-    EXPECT(grant_copy_from(guest.domid, ref, 4090, own, 7) == -EINVAL);
-    EXPECT(grant_end(ref) == 0);
-    EXPECT(grant_copy_from(guest.domid, ref, 0, own, 8) != 0);
+    CHECK(grant_copy_from(guest.domid, ref, 100, across, 21) == 0);
+    CHECK(!strcmp(across, "twenty bytes of text"));
+    CHECK(grant_copy_from(guest.domid, ref, 4090, own, 7) == -EINVAL);
+    CHECK(grant_end(ref) == 0);
+    CHECK(grant_copy_from(guest.domid, ref, 0, own, 8) != 0);
     page_free(page);
     pages_free(own, 2);
 }
@@ -455,13 +444,13 @@ static void numbers_are_read(void)
 {
     uint64_t n;
 
-    EXPECT(number_parse("0", &n) && n == 0);
-    EXPECT(number_parse("18446744073709551615", &n) && n == UINT64_MAX);
-    EXPECT(number_parse("0xfF", &n) && n == 255);
-    EXPECT(!number_parse("18446744073709551616", &n));
-    EXPECT(!number_parse("", &n));
-    EXPECT(!number_parse("0x", &n));
-    EXPECT(!number_parse("12a", &n));
+    CHECK(number_parse("0", &n) && n == 0);
+    CHECK(number_parse("18446744073709551615", &n) && n == UINT64_MAX);
+    CHECK(number_parse("0xfF", &n) && n == 255);
+    CHECK(!number_parse("18446744073709551616", &n));
+    CHECK(!number_parse("", &n));
+    CHECK(!number_parse("0x", &n));
+    CHECK(!number_parse("12a", &n));
 }
 
 static void without_a_store_calls_say_so(void)
@@ -470,21 +459,8 @@ static void without_a_store_calls_say_so(void)
 
     if (store_available())
         return;
-    EXPECT(!store_read("name", &error) && error == -ENOSYS);
-    EXPECT(store_write("name", "x") == -ENOSYS);
-}
-
-static void the_audit_finds_nothing(void)
-{
-    struct belfry_audit audit = { .size = sizeof(audit),
-                                  .version = BELFRY_ABI_VERSION };
-
-    if (!guest.on_belfry)
-        return;
-    EXPECT(hypercall_belfry_op(BELFRYOP_audit, &audit) == 0);
-    EXPECT(audit.differences == 0);
-    if (audit.differences)
-        printf("audit: %s\n", audit.first);
+    CHECK(!store_read("name", &error) && error == -ENOSYS);
+    CHECK(store_write("name", "x") == -ENOSYS);
 }
 
 int guest_main(void)
@@ -511,7 +487,6 @@ int guest_main(void)
     grants_can_be_copied();
     numbers_are_read();
     without_a_store_calls_say_so();
-    the_audit_finds_nothing();
     printf("a line longer than the formatter's first buffer: %0300d\n", 7);
-    verdict(failures ? VERDICT_FAIL : VERDICT_PASS, "runtime");
+    test_end("runtime");
 }
