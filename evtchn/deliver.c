@@ -239,10 +239,13 @@ void evtchn_poll_begin(struct evtchn_vcpu *v, uint32_t port)
         atomic_add_return(&v->domain->nr_polling, 1);
 }
 
-void evtchn_poll_end(struct evtchn_vcpu *v)
+bool evtchn_poll_end(struct evtchn_vcpu *v)
 {
-    if (atomic_xchg(&v->polling, false))
-        atomic_sub_return(&v->domain->nr_polling, 1);
+    if (!atomic_xchg(&v->polling, false))
+        return false;
+    atomic_sub_return(&v->domain->nr_polling, 1);
+
+    return true;
 }
 
 bool evtchn_is_pending(const struct evtchn_domain *d, uint32_t port)

@@ -202,8 +202,8 @@ void evtchn_send_global_virq(struct evtchn_domain *d, uint32_t virq);
 int evtchn_poll_check(struct evtchn_domain *d, uint32_t port);
 /* @port: the only one polled, or 0 if there are several. */
 void evtchn_poll_begin(struct evtchn_vcpu *v, uint32_t port);
-/* Harmless if it does not poll. */
-void evtchn_poll_end(struct evtchn_vcpu *v);
+/* Was it polling?  (A time-out that comes too late finds that it was not.) */
+bool evtchn_poll_end(struct evtchn_vcpu *v);
 /* Is its pending bit set?  The port must have passed evtchn_poll_check. */
 bool evtchn_is_pending(const struct evtchn_domain *d, uint32_t port);
 

@@ -133,8 +133,7 @@ static void differ(struct audit *a, uint32_t port, const char *what)
 {
     char text[96];
 
-    format_string(text, sizeof(text), "dom%u port %u: %s", a->domain->domid,
-                  port, what);
+    format_string(text, sizeof(text), "port %u: %s", port, what);
     a->report(a->ctx, text);
     a->differences++;
 }

@@ -4,14 +4,19 @@
  * A domain writes entries into its table, pages it shares with the
  * hypervisor; the peer named in an entry may map or copy the frame.  Every
  * field the guest can change is read once into a local, checked there and
- * used from there.
+ * used from there: an entry is eight bytes and is read in one access.
  *
  * The module is pure logic: frames through page.h, other domains and the
- * page tables through the same hooks the host tests implement.
+ * page tables through the same functions the host tests implement.
  *
- * Lock: grant_table.lock of the granter guards its active entries; that of
- * the mapper guards its maptrack.  Order when both are needed: by ascending
- * address, in double_lock().
+ * Files: grant_table.c is the table itself and the records of mappings;
+ * grant.c is the hypercall; grant_info.c lists and audits.
+ *
+ * Lock: grant_table.lock of the granter guards its active entries and the
+ * flags we set in its shared ones; that of the mapper guards its maptrack.
+ * They are never both held but for a copy between two grants, which takes
+ * them by ascending address, in double_lock().  domain.pt_lock is outer, so
+ * no grant lock is held while a page table is changed.
  */
 #ifndef HV_GRANT_H
 #define HV_GRANT_H
@@ -28,57 +33,75 @@
 
 #define GRANT_MAX_FRAMES   64u /* pages of v1 entries, 512 each */
 #define GRANT_INIT_FRAMES  1u
-#define MAPTRACK_MAX_PAGES 256u
+#define GRANT_PER_FRAME    512u
+#define MAPTRACK_MAX_PAGES 512u
+#define MAPTRACK_NONE      (~0u)
 
-/* What is mapped of one entry; the guest cannot see or change it. */
+/* How one entry is in use; the guest cannot see or change it.  Copies are
+ * not counted: the lock is held for as long as one takes. */
 struct grant_active {
-    uint32_t maps_ro, maps_rw; /* host mappings */
-    uint32_t pins;             /* copies and device maps in progress */
-    uint16_t peer;             /* valid while any of the above */
+    uint32_t maps_ro, maps_rw;       /* host mappings */
+    uint32_t devices_ro, devices_rw; /* device mappings */
+    uint32_t frame;                  /* valid while any of the above */
+    uint16_t peer;                   /* likewise */
     uint16_t reserved;
-    mfn_t frame;
-    uint64_t since; /* stamp of the first mapping */
+    uint64_t since; /* stamp of the first use */
 };
+_Static_assert(sizeof(struct grant_active) == 32, "128 a page");
+#define ACTIVE_PER_PAGE  128u
+#define ACTIVE_PER_FRAME (GRANT_PER_FRAME / ACTIVE_PER_PAGE)
 
-/* A mapping this domain holds of another's grant. */
+/*
+ * A mapping this domain holds of another's grant.  It holds a reference on
+ * the granter, so no later domain of the same id can be meant, and on the
+ * frame by the PTE (host) and by itself (device).
+ */
 struct maptrack {
-    uint64_t generation; /* of the granter; 0: free */
-    uint32_t ref;
-    uint16_t granter;
-    uint16_t flags;     /* GNTMAP_* that are still in force */
+    struct domain *granter;
     uint64_t pte_maddr; /* where the PTE stands */
-    uint32_t next_free;
-    uint32_t reserved;
+    uint32_t ref;
+    uint32_t flags;     /* GNTMAP_* that are still in force; 0: free */
+    uint32_t frame;
+    uint32_t next_free; /* handle, while free */
+};
+_Static_assert(sizeof(struct maptrack) == 32, "128 a page");
+#define MAPTRACK_PER_PAGE 128u
+
+/* An entry as the guest writes it, and as we read it: all at once. */
+union grant_entry {
+    uint64_t raw;
+    struct grant_entry_v1 v1;
 };
 
+/* One page. */
 struct grant_table {
-    spinlock_t lock;
+    spinlock_t lock; /* of all that follows */
     uint32_t nr_frames;
-    struct grant_entry_v1 *shared[GRANT_MAX_FRAMES]; /* [GST] direct map */
-    struct grant_active *active; /* ... pages of them, see grant.c */
-    void *active_page[GRANT_MAX_FRAMES * 4];
-    uint32_t maptrack_pages, maptrack_free, maptrack_used;
-    struct maptrack *maptrack_page[MAPTRACK_MAX_PAGES];
+    uint32_t nr_active; /* entries in use by peers */
+    uint32_t maptrack_limit; /* handles below it exist */
+    uint32_t maptrack_free, maptrack_used;
+    uint32_t released; /* where grant_release_mappings() stands */
+    struct maptrack **maptrack; /* a page of pointers, NULL until needed */
+    union grant_entry *shared[GRANT_MAX_FRAMES]; /* [GST] direct map */
+    struct grant_active *active[GRANT_MAX_FRAMES * ACTIVE_PER_FRAME];
 };
-/* It is too large for struct domain: one allocation of its own, by page. */
+_Static_assert(sizeof(struct grant_table) <= PAGE_SIZE, "one page");
 
 /* 0 or -ENOMEM. */
 int grant_domain_init(struct domain *d);
-/* Drop every mapping record this domain holds of others.  Bounded by
- * @budget records a call; true when done. */
+/* The domain is dying: drop every mapping record it holds of others.  Host
+ * mappings' references on frames are dropped by its page tables' end.
+ * At most @budget records a call; true when done. */
 bool grant_release_mappings(struct domain *d, unsigned int budget);
-/* Free the table; no peer maps any of it any more. */
+/* Free the table; no peer maps any of it any more.  Harmless if the domain
+ * has none. */
 void grant_domain_destroy(struct domain *d);
-/* Frames of the domain that live peers map or pin now. */
+/* Entries of the domain that live peers map now. */
 uint32_t grant_mapped_by_peers(struct domain *d);
 
-/* The builder's: entry @ref permits @peer to use @frame (console, store). */
+/* The builder's: entry @ref permits @peer to use @frame (console, store).
+ * -EINVAL: the table is not that large. */
 int grant_set_entry(struct domain *d, uint32_t ref, uint16_t peer, mfn_t frame);
-
-/* grant_table_op: @cmd GNTTABOP_*, @arg the guest's array of @count.
- * Returns 0 or -Exxx; items carry GNTST_* statuses of their own. */
-long grant_table_op(struct vcpu *v, unsigned int cmd, void *arg,
-                    unsigned int count);
 
 /* BELFRYOP_grants: the next entry with ref >= *ref that permits something or
  * is mapped; false at the end. */
@@ -89,5 +112,71 @@ bool grant_info(struct domain *d, uint32_t *ref, struct belfry_grant *info);
 unsigned int grant_audit(struct domain *d, uint64_t *grants,
                          void (*report)(void *ctx, const char *text),
                          void *ctx);
+
+/* Hook (hv/grant_glue.c): the call is to go on later, with these as its
+ * second and third argument.  Returns what the call must return. */
+long grant_hook_continue(struct vcpu *v, void *arg, unsigned int count);
+
+/* ---- What grant_table.c does for grant.c and grant_info.c. ---- */
+
+/* Make the table at least @nr_frames large (at most GRANT_MAX_FRAMES).
+ * 0 or -ENOMEM: then it is as large as before.  Lock held. */
+int grant_table_grow(struct domain *d, uint32_t nr_frames);
+
+static inline uint32_t grant_nr_entries(const struct grant_table *gt)
+{
+    return gt->nr_frames * GRANT_PER_FRAME;
+}
+
+/* Entry @ref, below grant_nr_entries(). */
+static inline union grant_entry *grant_shared(struct grant_table *gt,
+                                              uint32_t ref)
+{
+    return &gt->shared[ref / GRANT_PER_FRAME][ref % GRANT_PER_FRAME];
+}
+
+static inline struct grant_active *grant_active(struct grant_table *gt,
+                                                uint32_t ref)
+{
+    return &gt->active[ref / ACTIVE_PER_PAGE][ref % ACTIVE_PER_PAGE];
+}
+
+static inline bool grant_in_use(const struct grant_active *act)
+{
+    return act->maps_ro | act->maps_rw | act->devices_ro | act->devices_rw;
+}
+
+static inline struct maptrack *maptrack_at(struct grant_table *gt,
+                                           uint32_t handle)
+{
+    return &gt->maptrack[handle / MAPTRACK_PER_PAGE]
+                        [handle % MAPTRACK_PER_PAGE];
+}
+
+/*
+ * May @peer use entry @ref of @d, and to write?  On GNTST_okay the entry
+ * shows GTF_reading (and GTF_writing), *frame is what it grants and was read
+ * together with the permission, and the caller owns a reference on the frame
+ * (and a use as writable).  @mask: the flags that must spell permit_access.
+ * Lock of @d's table held.
+ */
+int16_t grant_claim(struct domain *d, uint32_t ref, uint16_t peer, bool write,
+                    uint16_t mask, uint32_t *frame);
+/* The user that claimed it is no more (and not in the counts of the active
+ * entry): show the guest what uses are left.  The reference is not touched.
+ * Lock held. */
+void grant_unclaim(struct grant_table *gt, uint32_t ref, bool write);
+
+/* Count a mapping with these GNTMAP_* of a claimed entry, or count it out
+ * and show the guest what is left.  Lock held. */
+void grant_count(struct grant_table *gt, uint32_t ref, uint32_t frame,
+                 uint16_t peer, uint32_t flags);
+void grant_discount(struct grant_table *gt, uint32_t ref, uint32_t flags);
+
+/* A record for a new mapping, or MAPTRACK_NONE; its flags are 0 until the
+ * caller sets them.  Takes the lock. */
+uint32_t maptrack_alloc(struct grant_table *gt);
+/* Give one back.  Lock held. */
+void maptrack_free(struct grant_table *gt, uint32_t handle);
 
 #endif

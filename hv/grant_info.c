@@ -1,0 +1,176 @@
+/*
+ * Looking at grant tables: for the control tool, and the audit.
+ *
+ * The audit recounts from the other side: each record of a mapping, in
+ * whichever domain, must be one count of an active entry, and no counts may
+ * be left over.  So it takes every record's share out of the counts, looks
+ * at what remains, and puts the shares back.
+ */
+#include "hv/grant.h"
+
+#include "hv/audit.h"
+#include "hv/domain.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+/* ---- For the control tool. ---- */
+
+static bool describe(struct grant_table *gt, uint32_t ref,
+                     struct belfry_grant *info)
+{
+    const struct grant_active *act = grant_active(gt, ref);
+    union grant_entry entry = { .raw = read_once(&grant_shared(gt, ref)->raw) };
+    bool in_use = grant_in_use(act);
+
+    if (!in_use && (entry.v1.flags & GTF_type_mask) == GTF_invalid)
+        return false;
+    memset(info, 0, sizeof(*info));
+    info->ref = ref;
+    info->flags = entry.v1.flags;
+    info->peer = in_use ? act->peer : entry.v1.domid;
+    info->frame = in_use ? act->frame : entry.v1.frame;
+    info->maps_ro = act->maps_ro + act->devices_ro;
+    info->maps_rw = act->maps_rw + act->devices_rw;
+    info->since = act->since;
+
+    return true;
+}
+
+bool grant_info(struct domain *d, uint32_t *ref, struct belfry_grant *info)
+{
+    struct grant_table *gt = d->grants;
+    bool found = false;
+
+    spin_lock(&gt->lock);
+    while (*ref < grant_nr_entries(gt) && !(found = describe(gt, *ref, info)))
+        ++*ref;
+    spin_unlock(&gt->lock);
+
+    return found;
+}
+
+/* ---- The audit. ---- */
+
+struct audit {
+    struct domain *domain;
+    void (*report)(void *ctx, const char *text);
+    void *ctx;
+    unsigned int differences;
+};
+
+static void differ(struct audit *a, const char *object, uint32_t number,
+                   const char *what)
+{
+    char text[96];
+
+    format_string(text, sizeof(text), "%s %u: %s", object, number, what);
+    a->report(a->ctx, text);
+    a->differences++;
+}
+
+/* Add @n times a record to the counts of what it maps. */
+static void add_share(struct grant_table *gt, const struct maptrack *m,
+                      uint32_t n)
+{
+    struct grant_active *act = grant_active(gt, m->ref);
+    bool readonly = m->flags & GNTMAP_readonly;
+
+    if (m->flags & GNTMAP_host_map)
+        *(readonly ? &act->maps_ro : &act->maps_rw) += n;
+    if (m->flags & GNTMAP_device_map)
+        *(readonly ? &act->devices_ro : &act->devices_rw) += n;
+}
+
+/* The records that @mapper holds of the audited domain's grants. */
+static void add_shares_of(struct audit *a, struct domain *mapper, uint32_t n)
+{
+    struct grant_table *gt = a->domain->grants;
+
+    for (uint32_t i = 0; i < mapper->grants->maptrack_limit; i++) {
+        const struct maptrack *m = maptrack_at(mapper->grants, i);
+
+        if (m->flags != 0 && m->granter == a->domain &&
+            m->ref < grant_nr_entries(gt))
+            add_share(gt, m, n);
+    }
+}
+
+static void add_shares(struct audit *a, uint32_t n)
+{
+    struct domain *d = domain_next(0);
+
+    while (d != NULL) {
+        uint16_t id = d->id;
+
+        if (d->grants != NULL)
+            add_shares_of(a, d, n);
+        domain_put(d);
+        d = id < DOMID_FIRST_RESERVED - 1 ? domain_next(id + 1) : NULL;
+    }
+}
+
+static void audit_entries(struct audit *a)
+{
+    struct grant_table *gt = a->domain->grants;
+    uint32_t nr = grant_nr_entries(gt), nr_active = 0;
+
+    for (uint32_t ref = 0; ref < nr; ref++)
+        nr_active += grant_in_use(grant_active(gt, ref));
+    add_shares(a, -1u);
+    for (uint32_t ref = 0; ref < nr; ref++)
+        if (grant_in_use(grant_active(gt, ref)))
+            differ(a, "grant", ref, "its counts are not those of its maps");
+    add_shares(a, 1);
+    if (nr_active != gt->nr_active)
+        differ(a, "grants", nr_active, "the count of active ones is wrong");
+}
+
+/* A record of this domain's, of a mapping it holds. */
+static void audit_record(struct audit *a, uint32_t handle)
+{
+    const struct maptrack *m = maptrack_at(a->domain->grants, handle);
+    struct grant_table *gt = m->granter->grants;
+    const struct grant_active *act = NULL;
+
+    if (m->ref < grant_nr_entries(gt))
+        act = grant_active(gt, m->ref);
+    if (act == NULL || act->frame != m->frame || act->peer != a->domain->id)
+        differ(a, "mapping", handle, "it is not of what its grant says");
+    if (m->flags & GNTMAP_device_map)
+        page_audit_expect(m->frame, m->flags & GNTMAP_readonly ? PAGE_NONE :
+                                                                 PAGE_WRITABLE);
+}
+
+static void audit_records(struct audit *a)
+{
+    struct grant_table *gt = a->domain->grants;
+    uint32_t used = 0, free = 0;
+
+    for (uint32_t i = 0; i < gt->maptrack_limit; i++) {
+        if (maptrack_at(gt, i)->flags == 0)
+            continue;
+        audit_record(a, i);
+        used++;
+    }
+    for (uint32_t i = gt->maptrack_free;
+         i != MAPTRACK_NONE && free <= gt->maptrack_limit; free++)
+        i = maptrack_at(gt, i)->next_free;
+    if (used != gt->maptrack_used || used + free != gt->maptrack_limit)
+        differ(a, "mappings", used, "used and free ones are not all");
+}
+
+unsigned int grant_audit(struct domain *d, uint64_t *grants,
+                         void (*report)(void *ctx, const char *text), void *ctx)
+{
+    struct audit a = { .domain = d, .report = report, .ctx = ctx };
+
+    if (d->grants == NULL)
+        return 0;
+    if (spin_is_locked(&d->grants->lock))
+        differ(&a, "grants", 0, "the lock was left held");
+    audit_entries(&a);
+    audit_records(&a);
+    *grants += grant_nr_entries(d->grants);
+
+    return a.differences;
+}
