@@ -119,6 +119,7 @@ static void domain_free(struct domain *d)
     spin_unlock(&domain_list_lock);
 
     evtchn_domain_destroy(&d->evtchn, UINT32_MAX);
+    evtchn_domain_free(&d->evtchn);
     grant_domain_destroy(d);
     for (unsigned int i = 0; i < d->nr_vcpus && d->vcpu[i]; i++)
         free_vcpu(d->vcpu[i]);
@@ -430,10 +431,12 @@ int domain_destroy(struct domain *d)
         begin_dying(d);
     if (!evtchn_domain_destroy(&d->evtchn, DESTROY_BUDGET))
         return -ERESTART;
-    if (!grant_release_mappings(d, DESTROY_BUDGET))
-        return -ERESTART;
     release_frames(d);
     if (!domain_pages_relinquish(d))
+        return -ERESTART;
+    /* After the page tables: a granter is told that its frame is in use for
+     * as long as something maps it. */
+    if (!grant_release_mappings(d, DESTROY_BUDGET))
         return -ERESTART;
     d->destroyed = true;
     if (was_published)

@@ -53,7 +53,8 @@ static long poll(struct vcpu *v, const void *arg)
         evtchn_poll_end(&v->evtchn);
         return rc < 0 ? rc : 0;
     }
-    evtchn_poll_begin(&v->evtchn, only);
+    /* Not a second begin: a wake since the first must stay found. */
+    write_once(&v->evtchn.poll_port, only);
     if (poll.timeout)
         timer_set(&v->poll, poll.timeout);
     sched_block_polling();
