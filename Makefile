@@ -131,7 +131,8 @@ run:
 # ---- Host tests: one program a file of tests/unit, ASan and UBSan; those
 # whose name ends in _threads also under TSan. ---------------------------------
 PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) $(wildcard evtchn/*.c rings/*.c) \
-  $(wildcard hv/grant.c hv/elf.c hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c \
+  $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) \
+  $(wildcard hv/elf.c hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c \
     hv/x86/start_of_day.c) \
   $(wildcard guests/control/verdict.c guests/control/store_tree.c)
 UNIT     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
