@@ -236,8 +236,7 @@ int event_bind_interdomain(domid_t remote, evtchn_port_t remote_port,
 {
     struct evtchn_bind_interdomain op = { .remote_dom = remote,
                                           .remote_port = remote_port };
-    int error =
-        (int)hypercall_event_channel_op(EVTCHNOP_bind_interdomain, &op);
+    int error = (int)hypercall_event_channel_op(EVTCHNOP_bind_interdomain, &op);
 
     if (!error)
         *port = op.local_port;

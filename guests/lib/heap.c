@@ -7,9 +7,9 @@
  */
 #include "guests/lib/internal.h"
 
-#define MAGIC       0x70616568u /* "heap" */
-#define NR_CLASSES  7u          /* 16, 32, ... 1024 */
-#define LARGE       NR_CLASSES
+#define MAGIC      0x70616568u /* "heap" */
+#define NR_CLASSES 7u          /* 16, 32, ... 1024 */
+#define LARGE      NR_CLASSES
 
 struct slot {
     struct slot *next;
@@ -73,7 +73,8 @@ static struct page_header *new_page(unsigned int size_class)
 
 static void *alloc_large(size_t size)
 {
-    size_t n = (size + sizeof(struct page_header) + PAGE_SIZE - 1) >> PAGE_SHIFT;
+    size_t n =
+        (size + sizeof(struct page_header) + PAGE_SIZE - 1) >> PAGE_SHIFT;
     struct page_header *page;
 
     if (n > UINT32_MAX || n < size >> PAGE_SHIFT)
@@ -98,8 +99,8 @@ void *mem_alloc(size_t size)
     if (list_empty(room_list(size_class)))
         page = new_page(size_class);
     else
-        page = container_of(with_room[size_class].next, struct page_header,
-                            node);
+        page =
+            container_of(with_room[size_class].next, struct page_header, node);
     if (!page)
         return NULL;
     slot = page->unused;

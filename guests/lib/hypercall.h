@@ -126,7 +126,7 @@ static inline void hypercall_block(uint8_t *upcall_mask)
     unsigned long cmd = SCHEDOP_block, result;
 
     __asm__ volatile(HYPERCALL_CALL "\n\tmovb $1, %[mask]"
-                     : "=a"(result), "+D"(cmd), [mask] "=m"(*upcall_mask)
+                     : "=&a"(result), "+D"(cmd), [mask] "=m"(*upcall_mask)
                      : [nr] "i"(__HYPERVISOR_sched_op)
                      : "rcx", "r11", "cc", "memory");
 }

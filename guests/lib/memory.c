@@ -8,8 +8,8 @@
  */
 #include "guests/lib/internal.h"
 
-static uint64_t nr_pages;        /* in that list */
-static uint64_t *free_map;       /* one bit a page, set: free */
+static uint64_t nr_pages;  /* in that list */
+static uint64_t *free_map; /* one bit a page, set: free */
 static uint64_t nr_words;
 static uint64_t nr_free;
 static uint64_t hint; /* the word where the last search ended */

@@ -12,7 +12,7 @@
 #define WINDOW_BASE  0x4000000000ul
 #define WINDOW_PAGES 4096u
 
-#define ENTRIES      512u
+#define ENTRIES            512u
 #define LEVEL_SHIFT(level) (PAGE_SHIFT + 9 * ((level)-1))
 
 static uint64_t *root; /* the L4 */
@@ -27,8 +27,8 @@ static uint64_t *table_of(uint64_t entry)
 
 static int write_entry(uint64_t *entry, uint64_t value)
 {
-    uint64_t machine = virt_to_mfn(entry) << PAGE_SHIFT |
-                       ((uint64_t)entry & (PAGE_SIZE - 1));
+    uint64_t machine =
+        virt_to_mfn(entry) << PAGE_SHIFT | ((uint64_t)entry & (PAGE_SIZE - 1));
     struct mmu_update update = { .ptr = machine | MMU_NORMAL_PT_UPDATE,
                                  .val = value };
 

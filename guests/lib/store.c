@@ -180,11 +180,13 @@ static int error_number(const char *name)
         const char *name;
         int number;
     } errors[] = {
-        { "EINVAL", EINVAL },   { "EACCES", EACCES }, { "EEXIST", EEXIST },
-        { "EISDIR", EISDIR },   { "ENOENT", ENOENT }, { "ENOMEM", ENOMEM },
-        { "ENOSPC", ENOSPC },   { "EIO", EIO },       { "ENOSYS", ENOSYS },
-        { "ENOTEMPTY", ENOTEMPTY },                   { "EROFS", EROFS },
-        { "EBUSY", EBUSY },     { "EAGAIN", EAGAIN }, { "E2BIG", E2BIG },
+        { "EINVAL", EINVAL },   { "EACCES", EACCES },
+        { "EEXIST", EEXIST },   { "EISDIR", EISDIR },
+        { "ENOENT", ENOENT },   { "ENOMEM", ENOMEM },
+        { "ENOSPC", ENOSPC },   { "EIO", EIO },
+        { "ENOSYS", ENOSYS },   { "ENOTEMPTY", ENOTEMPTY },
+        { "EROFS", EROFS },     { "EBUSY", EBUSY },
+        { "EAGAIN", EAGAIN },   { "E2BIG", E2BIG },
         { "EISCONN", EISCONN }, { "EPERM", EPERM },
     };
 
@@ -414,10 +416,9 @@ int store_watch(const char *path, store_fn *fn, void *data)
 
     if (!w)
         return -ENOMEM;
-    *w = (struct watch){ .token = ++last_token,
-                         .path = string_dup(path),
-                         .fn = fn,
-                         .data = data };
+    *w = (struct watch){
+        .token = ++last_token, .path = string_dup(path), .fn = fn, .data = data
+    };
     list_add_tail(&w->node, &watches);
     error = w->path ? send_watch(XS_WATCH, w) : -ENOMEM;
     if (error)
