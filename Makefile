@@ -100,7 +100,7 @@ $(foreach g,$(GUEST_NAMES),$(eval $(call guest_rule,$(g))))
 
 # ---- The host tool. --------------------------------------------------------
 TOOL_SRC := $(wildcard tools/*.c)
-TOOL_OBJ := $(call obj,host,$(TOOL_SRC) $(filter-out lib/string.c,$(LIB_C)))
+TOOL_OBJ := $(call obj,host,$(TOOL_SRC) hv/elf.c $(filter-out lib/string.c,$(LIB_C)))
 $(B)/host/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTFLAGS) -c $< -o $@
