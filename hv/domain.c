@@ -187,6 +187,10 @@ static int create_shared(struct domain *d)
         return -ENOMEM;
     page_share(page, d);
     d->shared = mfn_to_virt(mfn_of(page));
+    /* The date never jumps here, so version 2 is the only one ever. */
+    d->shared->wc_sec = (uint32_t)wall_clock_base;
+    d->shared->wc_sec_hi = (uint32_t)(wall_clock_base >> 32);
+    d->shared->wc_version = 2;
     return 0;
 }
 

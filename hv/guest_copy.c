@@ -14,31 +14,32 @@ bool guest_range_ok(const void *addr, size_t size)
     return end <= HV_START || start >= HV_END;
 }
 
-static int element(const void **address, uint64_t index, size_t size)
+/* The address of an element, false if it would wrap. */
+static bool element(uint64_t array, uint64_t index, size_t size,
+                    uint64_t *address)
 {
     uint64_t offset;
 
-    if (__builtin_mul_overflow(index, (uint64_t)size, &offset) ||
-        __builtin_add_overflow((uint64_t)*address, offset,
-                               (uint64_t *)address))
-        return -EFAULT;
-    return 0;
+    return !__builtin_mul_overflow(index, (uint64_t)size, &offset) &&
+           !__builtin_add_overflow(array, offset, address);
 }
 
 int guest_copy_from_offset(void *dst, const void *guest_array, uint64_t index,
                            size_t size)
 {
-    if (element(&guest_array, index, size))
+    uint64_t address;
+
+    if (!element((uint64_t)guest_array, index, size, &address))
         return -EFAULT;
-    return guest_copy_from(dst, guest_array, size);
+    return guest_copy_from(dst, (const void *)address, size);
 }
 
 int guest_copy_to_offset(void *guest_array, uint64_t index, const void *src,
                          size_t size)
 {
-    const void *address = guest_array;
+    uint64_t address;
 
-    if (element(&address, index, size))
+    if (!element((uint64_t)guest_array, index, size, &address))
         return -EFAULT;
-    return guest_copy_to((void *)(uint64_t)address, src, size);
+    return guest_copy_to((void *)address, src, size);
 }

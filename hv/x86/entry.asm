@@ -25,7 +25,8 @@ extern exit_work
 
 %macro EX_TABLE 2               ; if %1 faults, go on at %2
 [section .ex_table progbits alloc noexec nowrite align=4]
-        dd      %1 - $, %2 - $
+        dd      %1 - $
+        dd      %2 - $
 __SECT__
 %endmacro
 

@@ -19,7 +19,8 @@
 #include "hv/x86/serial.h"
 #include "hv/x86/x86.h"
 
-#define NR_EXCEPTIONS 32u
+#define NR_EXCEPTIONS   32u
+#define PAGE_FAULT_USER 4u /* error code */
 #define BOUNCED_AWAY                                                           \
     (EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT | EFLAGS_AC | EFLAGS_IOPL)
 
@@ -127,6 +128,9 @@ static void guest_page_fault(struct vcpu *v, struct cpu_user_regs *r)
         return;
     v->domain->page_faults++;
     write_once(&v->evtchn.info->arch.cr2, descriptor_guest_address(v, address));
+    /* A guest kernel must not see that it runs in ring 3. */
+    if (v->arch.kernel_mode)
+        r->error_code &= ~PAGE_FAULT_USER;
     guest_trap(v, TRAP_PAGE_FAULT, r->error_code);
 }
 
