@@ -15,6 +15,9 @@ PACKAGES := gcc libc6-dev make nasm binutils clang libclang-rt-14-dev \
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
+ifneq ($(V),1) # V=1 shows the commands
+.SILENT:
+endif
 
 # ---- Flags. --------------------------------------------------------------
 CC    ?= gcc

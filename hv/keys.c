@@ -76,6 +76,8 @@ static void key(uint8_t byte)
     case 'a':
         dump_audit();
         break;
+    case 'P':
+        panic("asked for by a key");
     case 'R':
         machine_stop(VERDICT_CODE_FAIL, true);
     case 'q':
@@ -83,7 +85,7 @@ static void key(uint8_t byte)
         printk("keys go to the initial domain\n");
         break;
     default:
-        printk("keys: d domains, e event channels, a audit, R reset, q back\n");
+        printk("keys: d domains, e event channels, a audit, P panic, R reset, q back\n");
     }
 }
 
