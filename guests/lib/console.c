@@ -90,10 +90,13 @@ void console_write(const char *text, size_t n)
         ring_put(text, n);
 }
 
+/* Text without a line end is shown before its answer is waited for. */
 size_t console_read(char *buf, size_t n)
 {
     long got = 0;
 
+    if (line_length > 0)
+        flush_line();
     if (guest.initial) {
         got = hypercall_console_io(CONSOLEIO_read, (unsigned int)n, buf);
     } else if (port) {
