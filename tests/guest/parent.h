@@ -10,9 +10,9 @@
 #ifndef TEST_PARENT_H
 #define TEST_PARENT_H
 
-#include <xen/io/console.h>
-
 #include "tests/guest/test.h"
+
+#include <xen/io/console.h>
 
 /* All of them start with size and version. */
 #define BELFRY_ARG(type, ...)                                                  \
@@ -24,8 +24,9 @@
 struct child {
     unsigned int id;
     uint64_t generation;
-    struct xencons_interface *console;
+    struct xencons_interface *console; /* NULL: not attached */
     struct grant_mapping mapping;
+    evtchn_port_t port; /* rings the child: there is room again; 0: none */
     char name[BELFRY_NAME_SIZE];
     char line[128];
     unsigned int length;
@@ -85,6 +86,7 @@ static inline void child_attach(struct child *c, const char *name,
                                 unsigned int id, uint64_t generation)
 {
     grant_ref_t ref = 0; /* GNTTAB_RESERVED_CONSOLE */
+    struct belfry_domain info;
 
     memset(c, 0, sizeof(*c));
     string_copy(c->name, name, sizeof(c->name));
@@ -92,6 +94,9 @@ static inline void child_attach(struct child *c, const char *name,
     c->generation = generation;
     if (CHECK_EQ(grant_map((domid_t)id, &ref, 1, false, &c->mapping), 0))
         c->console = c->mapping.address;
+    if (CHECK(domain_info(id, &info)))
+        CHECK_EQ(event_bind_interdomain((domid_t)id, info.console_port,
+                                        &c->port), 0);
 }
 
 static inline void child_put(struct child *c, char ch)
@@ -114,15 +119,14 @@ static inline void child_drain(struct child *c)
         return;
     cons = read_once(&c->console->out_cons);
     prod = load_acquire(&c->console->out_prod);
-    if (prod - cons > sizeof(c->console->out))
+    if (prod == cons || prod - cons > sizeof(c->console->out))
         return;
     while (cons != prod)
         child_put(c, c->console->out[cons++ & (sizeof(c->console->out) - 1)]);
     store_release(&c->console->out_cons, cons);
+    event_send(c->port); /* it may wait for room */
 }
 
-/* Its console channel rings when it waits for room; a child that only
- * looks at the ring needs no ring of the bell. */
 static inline void child_detach(struct child *c)
 {
     child_drain(c);
@@ -131,6 +135,9 @@ static inline void child_detach(struct child *c)
     if (c->console)
         grant_unmap(&c->mapping);
     c->console = NULL;
+    if (c->port)
+        CHECK_EQ(event_close(c->port), 0);
+    c->port = 0;
 }
 
 /* Create from the module of that name; paused. */
@@ -176,6 +183,16 @@ static inline void child_destroy(struct child *c)
 {
     child_detach(c);
     CHECK_EQ(domain_control(c->id, c->generation, BELFRY_CONTROL_DESTROY), 0);
+}
+
+/* Create and destroy one: what the hypervisor and the runtime allocate for
+ * the parent, once, is allocated after this. */
+static inline void child_rehearse(const char *name)
+{
+    struct child c;
+
+    if (child_create(&c, name))
+        child_destroy(&c);
 }
 
 #endif
