@@ -137,7 +137,8 @@ PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) $(wildcard evtchn/*.c rings/*.c)
   $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) \
   $(wildcard hv/elf.c hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c \
     hv/x86/start_of_day.c) \
-  $(wildcard guests/control/verdict.c guests/control/store_tree.c)
+  $(wildcard guests/control/verdict.c guests/control/store_tree.c) \
+  guests/lib/sha256.c guests/drivers/blk_check.c
 UNIT     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 ASAN     := -fsanitize=address,undefined -fno-sanitize-recover=all
 TSAN     := -fsanitize=thread -fno-builtin
