@@ -403,8 +403,8 @@ static void describe_channel(const struct domain *d, struct belfry_channel *c)
         return;
     c->vcpu_state = v->sched.state;
     c->vcpu_state_since = stamp_to_stime(v->sched.since);
-    c->vcpu_rip = v->last_rip;
-    domain_symbol(d, v->last_rip, c->vcpu_symbol, sizeof(c->vcpu_symbol));
+    c->vcpu_rip = vcpu_rip(v);
+    domain_symbol(d, c->vcpu_rip, c->vcpu_symbol, sizeof(c->vcpu_symbol));
 }
 
 static long list_channels(struct domain *d, struct belfry_channels *a)
@@ -495,8 +495,8 @@ static void describe_vcpu(const struct vcpu *v, struct belfry_vcpu *out)
     out->lent_priority = v->sched.lent_priority;
     out->since = stamp_to_stime(v->sched.since);
     out->cpu_time = vcpu_cpu_time(v);
-    out->rip = v->last_rip;
-    domain_symbol(v->domain, v->last_rip, out->symbol, sizeof(out->symbol));
+    out->rip = vcpu_rip(v);
+    domain_symbol(v->domain, out->rip, out->symbol, sizeof(out->symbol));
 }
 
 static long list_vcpus(struct domain *d, struct belfry_vcpus *a)

@@ -80,7 +80,6 @@ struct vcpu {
     struct timer single, periodic, poll;
     stime_t period;
     uint64_t hypercalls;
-    uint64_t last_rip;        /* at the last entry to the hypervisor */
     uint32_t time_version_seen;
 };
 
@@ -164,6 +163,9 @@ void domain_crash_trap(struct vcpu *v, uint32_t vector, uint32_t error,
 /* Take everything back.  0; -ERESTART: call again, progress is kept.  The
  * caller holds a reference; the domain is gone when the last is dropped. */
 int domain_destroy(struct domain *d);
+
+/* Where the vCPU was when it last entered the hypervisor. */
+uint64_t vcpu_rip(const struct vcpu *v);
 
 /* "name" of the symbol at @rip of the domain, with offset; "" if unknown. */
 void domain_symbol(const struct domain *d, uint64_t rip, char *buf,

@@ -86,7 +86,7 @@ void refused_record(struct vcpu *v, const char *call, uint64_t argument,
         .call = call,
         .reason = cpu->reason ? cpu->reason : "",
         .argument = cpu->reason_has_argument ? cpu->reason_argument : argument,
-        .rip = v->last_rip,
+        .rip = vcpu_rip(v),
     };
     struct ring *ring;
     bool print;

@@ -1,13 +1,24 @@
 /*
- * Names for addresses in guests, from the symbol tables of their modules.
+ * Where guests are, and names for that from the symbols of their modules.
  *
  * Only for people to read: an address without a name is the empty string.
  */
 #include "hv/domain.h"
 #include "hv/elf.h"
 #include "hv/modules.h"
+#include "hv/x86/cpu.h"
 #include "lib/format.h"
 #include "lib/string.h"
+
+/* The registers of a vCPU that runs are its CPU's frame. */
+uint64_t vcpu_rip(const struct vcpu *v)
+{
+    const struct cpu *c = cpus[v->sched.cpu];
+
+    if (c->current == v)
+        return ((const struct cpu_user_regs *)c - 1)->rip;
+    return v->regs.rip;
+}
 
 /* The last answer: a listing asks for the same address for many ports. */
 static struct {
