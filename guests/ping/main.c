@@ -24,6 +24,7 @@ int guest_main(void)
     ns = clock_now() - ns;
     write_once((uint32_t *)bell.page, 1);
     channel_send(&bell);
+    channel_wait(&bell);
     printf("ping: %lu rounds, %lu ns and %lu TSC ticks a round trip\n", rounds,
            ns / rounds, ticks / rounds);
     return 0;

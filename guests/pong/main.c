@@ -11,5 +11,6 @@ int guest_main(void)
     while (channel_wait(&bell), !read_once((uint32_t *)bell.page))
         channel_send(&bell);
     printf("pong: ping has had enough\n");
+    channel_send(&bell);
     return 0;
 }
