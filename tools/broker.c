@@ -27,7 +27,7 @@
 
 #define PROTOCOL_VERSION 1
 #define MAX_CLIENTS    64
-#define MAX_REQUEST    1000         /* of docs/protocol.md */
+#define MAX_LINE       16384        /* the control domain takes 1,000 bytes */
 #define MAX_REPLY      (16u << 20)
 #define MAX_UNREAD     (32u << 20)  /* a client that does not read is dropped */
 #define MAX_LOG        (8u << 20)
@@ -397,7 +397,7 @@ static void take_requests(struct broker *b, int index)
         }
         free(line);
     }
-    if (client->fd >= 0 && client->in.length > 2 * MAX_REQUEST + 64) {
+    if (client->fd >= 0 && client->in.length > MAX_LINE) {
         send_error(b, index, "?", STATUS_USAGE, "the request is too long");
         client->in.length = 0;
         client->finished = true;
@@ -436,7 +436,37 @@ static void on_raw_reply(struct broker *b, char *line)
                   json_pack("{s:o}", "line", text));
 }
 
-/* A reply with our id, or with "?": it was our line that was no request. */
+/* Is this one of our ids, of an earlier request? */
+static bool is_late(const char *id)
+{
+    return id[0] == 'b' && id[1] && strspn(id + 1, "0123456789") ==
+                                        strlen(id + 1);
+}
+
+/* Our id, also behind the remains of a line that somebody left unended. */
+static bool ends_with(const char *id, const char *own_id)
+{
+    size_t length = strlen(id), own = strlen(own_id);
+
+    return length >= own && !strcmp(id + length - own, own_id);
+}
+
+static void on_client_reply(struct broker *b, json_t *reply, const char *id)
+{
+    struct exchange *e = &b->exchange;
+
+    if (!ends_with(id, e->own_id) && strcmp(id, "?")) {
+        if (!is_late(id))
+            fail_exchange(b, STATUS_FAILED,
+                          "the request was garbled on its way to the control "
+                          "domain; try again");
+        return;
+    }
+    e->active = false;
+    json_object_set_new(reply, "id", json_string(e->id));
+    send_document(b, e->client, json_incref(reply));
+}
+
 static void on_reply(struct broker *b, json_t *reply)
 {
     struct exchange *e = &b->exchange;
@@ -444,14 +474,12 @@ static void on_reply(struct broker *b, json_t *reply)
 
     if (b->ready >= 0)
         judge_hello(b, reply);
-    if (!e->active || !id ||
-        (strcmp(id, e->own_id) && (strcmp(id, "?") || e->client < 0)))
-        return; /* late, and nobody waits for it any more */
-    e->active = false;
-    if (e->client < 0)
+    if (!e->active || !id)
         return;
-    json_object_set_new(reply, "id", json_string(e->id));
-    send_document(b, e->client, json_incref(reply));
+    if (e->client >= 0)
+        on_client_reply(b, reply, id);
+    else if (ends_with(id, e->own_id))
+        e->active = false;
 }
 
 static void on_line(struct broker *b, char *line)
@@ -644,7 +672,7 @@ static void fill_poll_set(const struct broker *b, struct pollfd *set)
     };
     for (int i = 0; i < MAX_CLIENTS; i++) {
         const struct client *c = &b->clients[i];
-        short in = c->finished || c->in.length > 2 * MAX_REQUEST ? 0 : POLLIN;
+        short in = c->finished || c->in.length > MAX_LINE ? 0 : POLLIN;
 
         set[SLOT_CLIENTS + i] = (struct pollfd){
             in || c->out.length ? c->fd : -1,

@@ -129,9 +129,9 @@ static void look_at_file(struct system *system, struct system_file *file,
 
     if (stat(file->path, &st)) {
         file->missing = true;
-        find(system, place, "file '%s' is missing: no %s (--root says where "
-             "files are, --file %s=PATH where this one is)",
-             file->name, file->path, file->name + (*file->name == '/'));
+        find(system, place,
+             "file '%s' is missing: no %s (or say --file %s=PATH)", file->name,
+             file->path, file->name + (*file->name == '/'));
     } else if (!S_ISREG(st.st_mode)) {
         file->missing = true;
         find(system, place, "'%s' (%s) is not a file", file->name, file->path);
@@ -429,8 +429,8 @@ static void check_channel_names(struct system *system,
                 char *word = text_of("chan=%s:", device->name);
 
                 find(system, word_place(domain->module, word),
-                     "channel '%s' is declared on line %u already; one "
-                     "line declares it for both ends",
+                     "channel '%s' is named on line %u already (one line "
+                     "names it for both ends)",
                      device->name, other->module->place.line);
                 free(word);
             }

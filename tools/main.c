@@ -5,6 +5,7 @@
  * are printed from this table.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/belfry.h"
@@ -125,10 +126,14 @@ static enum status run_command(const struct command *command, int argc,
                                char **argv)
 {
     struct options options = { 0 };
+    enum status status;
 
     options_parse(command, argc, argv, &options);
+    status = command->run(&options);
+    free(options.args);
+    free(options.extra);
 
-    return command->run(&options);
+    return status;
 }
 
 static void print_option_for_man(const char *name, int key, const char *arg,
@@ -159,15 +164,15 @@ static void print_man_section(void)
 static enum status help_on(const char *name)
 {
     const struct command *command = command_find(name);
-    char help[] = "--help";
-    char *argv[] = { NULL, help, NULL };
+    static char verb[32], help[] = "--help"; /* argp exits with them */
+    char *argv[] = { verb, help, NULL };
 
     if (!command) {
         complain("no verb '%s' ('belfry help' lists them)", name);
         return STATUS_USAGE;
     }
 
-    argv[0] = text_of("%s", name);
+    snprintf(verb, sizeof(verb), "%s", name);
 
     return run_command(command, 2, argv); /* --help ends the program */
 }

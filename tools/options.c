@@ -252,8 +252,9 @@ void options_parse(const struct command *command, int argc, char **argv,
         .args_doc = command->args,
         .doc = doc,
     };
-    char *name = text_of("belfry %s", command->name);
+    static char name[48]; /* argp keeps it for its messages */
 
+    snprintf(name, sizeof(name), "belfry %s", command->name);
     options->verb = command->name;
     options->args = allocate((size_t)(argc + 1) * sizeof(char *));
     options->extra = allocate((size_t)(argc + 1) * sizeof(char *));

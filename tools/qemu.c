@@ -103,14 +103,14 @@ static void add_serial_ports(struct vector *v, const char *com2)
 }
 
 static void add_run_arguments(struct vector *v, const struct options *options,
-                              bool batch)
+                              const char *mode)
 {
     const char *more = options->run_args ? options->run_args : "";
     char *text = double_commas(more);
 
     add(v, "-fw_cfg");
     add(v, "name=opt/belfry/args,string=mode=%s%s%s",
-        batch ? "batch" : "interactive", *more ? " " : "", text);
+        mode, *more ? " " : "", text);
     free(text);
 }
 
@@ -131,7 +131,7 @@ char **qemu_arguments(const struct options *options,
     add(&v, "%lluM", (unsigned long long)(setup->memory >> 20));
     add_image(&v, setup->image);
     add_serial_ports(&v, setup->com2);
-    add_run_arguments(&v, options, setup->batch);
+    add_run_arguments(&v, options, setup->mode);
     if (options->gdb)
         add_words(&v, debugging);
     for (int i = 0; i < options->nr_extra; i++)

@@ -11,7 +11,7 @@ struct qemu_setup {
     const char *image;
     uint64_t memory;  /* bytes */
     bool kvm;
-    bool batch;
+    const char *mode; /* batch, interactive or detached: for the guests */
     const char *com2; /* the chardev's parameters, e.g. "fd=3" */
 };
 

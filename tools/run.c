@@ -222,8 +222,10 @@ static void remove_files(const struct run_state *run)
             unlink(path);
         free(path);
     }
-    if (run->own_image)
+    if (run->own_image) {
         unlink(run->image);
+        free(run->image);
+    }
 }
 
 static enum status run_in_foreground(struct run_state *run)
@@ -439,7 +441,8 @@ static enum status start(struct run_state *run)
     run->qemu = (struct qemu_setup){
         .image = run->image,
         .memory = machine_memory(run),
-        .batch = run->batch,
+        .mode = run->batch ? "batch"
+                           : options->detach ? "detached" : "interactive",
     };
     choose_accel(run);
     if (options->dry_run)

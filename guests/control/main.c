@@ -13,8 +13,8 @@
 #include "guests/control/shell.h"
 #include "guests/lib/guest.h"
 
-/* Is "mode=batch" among the words of the run's options? */
-static bool is_batch(void)
+/* Is that word among the run's options (mode=batch, mode=detached)? */
+static bool run_has(const char *word)
 {
     static struct belfry_machine machine;
     const char *p = machine.run_args;
@@ -26,7 +26,7 @@ static bool is_batch(void)
 
         while (p[n] && p[n] != ' ' && p[n] != ',')
             n++;
-        if (n == 10 && strncmp(p, "mode=batch", 10) == 0)
+        if (n == strlen(word) && strncmp(p, word, n) == 0)
             return true;
         p += n + (p[n] != 0);
     }
@@ -54,12 +54,12 @@ int guest_main(void)
         printf("control: runs only as the initial domain, on Belfry\n");
         return 1;
     }
-    batch = is_batch();
+    batch = run_has("mode=batch");
     store_start();
     log_start();
     server_start();
     domains_start(batch);
-    if (!batch)
+    if (!batch && !run_has("mode=detached"))
         shell_start();
     for (;;) {
         more = log_work();
