@@ -457,6 +457,8 @@ static long list_grants(struct domain *d, struct belfry_grants *a)
         memset(&item, 0, sizeof(item));
         if (!grant_info(d, &ref, &item))
             break;
+        if (item.since)
+            item.since = stamp_to_stime(item.since);
         if (guest_copy_to_offset(a->grants, a->count, &item, sizeof(item)))
             return -EFAULT;
         a->count++;
