@@ -170,7 +170,6 @@ static void queue_watch_event(char *text, size_t n)
     event->token = (uint32_t)token;
     event->path = text;
     list_add_tail(&event->node, &queue);
-    event_raise(port);
 }
 
 /* The number that an error's name stands for. */
@@ -224,6 +223,14 @@ static int receive_reply(uint32_t type, char **text, size_t *size)
     return broken = -EPROTO;
 }
 
+/* Waiting for a reply takes the port's ring.  If that ring was also for a
+ * watch event, queued by now or still in the ring, the handler must run. */
+static void raise_if_events_wait(void)
+{
+    if (!list_empty(&queue) || stream_readable(&in) != 0)
+        event_raise(port);
+}
+
 /* Ask; the reply's text with a 0 behind it is for mem_free. */
 static int request(uint32_t type, const struct piece *pieces, unsigned int n,
                    char **text, size_t *size)
@@ -235,7 +242,10 @@ static int request(uint32_t type, const struct piece *pieces, unsigned int n,
     if (broken)
         return broken;
     error = send_message(type, pieces, n);
-    return error ? error : receive_reply(type, text, size);
+    if (!error)
+        error = receive_reply(type, text, size);
+    raise_if_events_wait();
+    return error;
 }
 
 /* Ask for what has no answer but yes or no. */
