@@ -1,11 +1,14 @@
 /*
  * belfry_op: what Belfry adds to Xen's ABI (hv/abi/belfry.h specifies it).
  *
- * Every operation works on a private copy of its argument: take_arguments()
- * checks size and version, the operation checks the rest and acts, and the
- * copy goes back to the guest.  Arrays are bounced item by item.
+ * Every operation works on a private copy of its argument.  What all have in
+ * common is done once, from a table: size and version, who may call, the
+ * size of items, the domain that is named, the way back.  Arrays are bounced
+ * item by item.
  */
 #include "hv/abi/belfry.h"
+
+#include <stddef.h>
 
 #include "hv/audit.h"
 #include "hv/builder.h"
@@ -17,9 +20,9 @@
 #include "hv/machine.h"
 #include "hv/modules.h"
 #include "hv/refused.h"
+#include "hv/x86/cpu.h"
 #include "hv/x86/serial.h"
 #include "lib/errno.h"
-#include "lib/format.h"
 #include "lib/string.h"
 
 #define CAPABILITIES                                                           \
@@ -57,26 +60,6 @@ static long refuse(long error, const char *reason)
 
 /* ---- What several operations share. ---- */
 
-/* The domain an argument names, with a reference; NULL and a reason. */
-static struct domain *find_domain(uint32_t id, uint64_t generation)
-{
-    struct domain *d = NULL;
-
-    if (id < DOMID_FIRST_RESERVED)
-        d = domain_get_generation((uint16_t)id, generation);
-    if (!d)
-        refuse_reason("no such domain, or not of this generation");
-    return d;
-}
-
-static long check_items(uint32_t item_size, size_t own_size)
-{
-    if (item_size == own_size)
-        return 0;
-    return refuse(item_size < own_size ? -EINVAL : -E2BIG,
-                  "item_size is of another version of belfry.h");
-}
-
 static uint64_t frame_or_none(mfn_t frame)
 {
     return frame == INVALID_MFN ? 0 : frame;
@@ -95,15 +78,15 @@ static uint64_t vcpu_cpu_time(const struct vcpu *v)
 
 /* ---- Version, machine, modules. ---- */
 
-static long op_version(struct vcpu *v, union arguments *u)
+static long op_version(struct domain *d, union arguments *u)
 {
     struct belfry_version *a = &u->version;
 
     a->version = BELFRY_ABI_VERSION;
     a->capabilities = CAPABILITIES;
     a->reserved = 0;
-    a->generation = v->domain->generation;
-    string_copy(a->name, v->domain->name, sizeof(a->name));
+    a->generation = d->generation;
+    string_copy(a->name, d->name, sizeof(a->name));
     string_copy(a->text, "Belfry " BELFRY_VERSION, sizeof(a->text));
     return 0;
 }
@@ -120,12 +103,12 @@ static uint32_t count_domains(void)
     return n;
 }
 
-static long op_machine(struct vcpu *v, union arguments *u)
+static long op_machine(struct domain *caller, union arguments *u)
 {
     struct machine_totals totals = machine_totals();
     struct belfry_machine *a = &u->machine;
 
-    (void)v;
+    (void)caller;
     a->nr_cpus = totals.nr_cpus;
     a->nr_domains = count_domains();
     a->total_pages = alloc_total_pages();
@@ -149,16 +132,13 @@ static void describe_module(const struct module *m, struct belfry_module *out)
     out->ramdisk_size = m->ramdisk ? m->ramdisk->size : 0;
 }
 
-static long op_modules(struct vcpu *v, union arguments *u)
+static long op_modules(struct domain *caller, union arguments *u)
 {
     struct belfry_modules *a = &u->modules;
-    long rc = check_items(a->item_size, sizeof(struct belfry_module));
     uint32_t room = a->count, index = 0;
     struct belfry_module item;
 
-    (void)v;
-    if (rc)
-        return rc;
+    (void)caller;
     a->count = 0;
     for (unsigned int i = 0; i < nr_modules && a->count < room; i++) {
         if (!modules[i].is_domain || index++ < a->first)
@@ -223,38 +203,36 @@ static void describe_domain(struct domain *d, struct belfry_domain *out)
     describe_crash(d, out);
 }
 
-static long op_list(struct vcpu *v, union arguments *u)
+static long op_list(struct domain *caller, union arguments *u)
 {
     struct belfry_list *a = &u->list;
-    long rc = check_items(a->item_size, sizeof(struct belfry_domain));
     uint32_t room = a->count, id = a->first;
     struct belfry_domain item;
     struct domain *d;
 
-    (void)v;
-    if (rc)
-        return rc;
-    a->count = 0;
-    while (a->count < room && id < DOMID_FIRST_RESERVED &&
-           (d = domain_next((uint16_t)id)) != NULL) {
+    (void)caller;
+    for (a->count = 0; a->count < room && id < DOMID_FIRST_RESERVED;
+         a->count++) {
+        d = domain_next((uint16_t)id);
+        if (!d)
+            break;
         describe_domain(d, &item);
         id = d->id + 1u;
         domain_put(d);
         if (guest_copy_to_offset(a->domains, a->count, &item, sizeof(item)))
             return -EFAULT;
-        a->count++;
     }
     return 0;
 }
 
-static long op_create(struct vcpu *v, union arguments *u)
+static long op_create(struct domain *caller, union arguments *u)
 {
     struct belfry_create *a = &u->create;
     const struct module *m;
     struct domain *d;
     int rc;
 
-    (void)v;
+    (void)caller;
     if (a->name[BELFRY_NAME_SIZE - 1] != '\0')
         return refuse(-EINVAL, "the name is not terminated");
     m = module_find(a->name);
@@ -273,14 +251,14 @@ static long op_create(struct vcpu *v, union arguments *u)
 
 /* Started again after -ERESTART, it finds the same domain still dying and
  * goes on; only when nothing is left of it is the new one built. */
-static long restart(struct vcpu *v, struct domain *d, struct belfry_control *a)
+static long restart(struct domain *d, struct belfry_control *a)
 {
     const struct module *m = &modules[d->module];
     struct domain *fresh;
     int rc = domain_destroy(d);
 
     if (rc == -ERESTART)
-        return hypercall_restart(v);
+        return hypercall_restart(current_vcpu());
     if (rc)
         return rc;
     rc = builder_create(m, false, &fresh, a->text, sizeof(a->text));
@@ -292,10 +270,12 @@ static long restart(struct vcpu *v, struct domain *d, struct belfry_control *a)
     return 0;
 }
 
-static long control(struct vcpu *v, struct domain *d, struct belfry_control *a)
+static long op_control(struct domain *d, union arguments *u)
 {
+    struct belfry_control *a = &u->control;
     int rc;
 
+    a->text[0] = '\0';
     if (d == initial_domain)
         return refuse(-EINVAL, "the initial domain cannot be controlled");
     switch (a->action) {
@@ -308,34 +288,26 @@ static long control(struct vcpu *v, struct domain *d, struct belfry_control *a)
         return 0;
     case BELFRY_CONTROL_DESTROY:
         rc = domain_destroy(d);
-        return rc == -ERESTART ? hypercall_restart(v) : rc;
+        return rc == -ERESTART ? hypercall_restart(current_vcpu()) : rc;
     case BELFRY_CONTROL_RESTART:
-        return restart(v, d, a);
+        return restart(d, a);
     default:
         return refuse(-EINVAL, "unknown action");
     }
 }
 
-static long op_control(struct vcpu *v, union arguments *u)
+static long op_peek(struct domain *d, union arguments *u)
 {
-    struct belfry_control *a = &u->control;
-    struct domain *d = find_domain(a->id, a->generation);
-    long rc;
-
-    if (!d)
-        return -ESRCH;
-    a->text[0] = '\0';
-    rc = control(v, d, a);
-    domain_put(d);
-    return rc;
-}
-
-static long peek(struct domain *d, const struct belfry_peek *a)
-{
-    struct page *page = page_get_mfn(a->frame, d);
+    const struct belfry_peek *a = &u->peek;
     const char *bytes = mfn_to_virt(a->frame);
+    struct page *page;
     int rc;
 
+    if (a->reserved != 0)
+        return refuse(-EINVAL, "a reserved field is not zero");
+    if (a->offset > PAGE_SIZE || a->length > PAGE_SIZE - a->offset)
+        return refuse(-EINVAL, "offset and length go beyond the frame");
+    page = page_get_mfn(a->frame, d);
     if (!page)
         return refuse(-EPERM, "the frame is not the domain's");
     rc = guest_copy_to(a->buffer, bytes + a->offset, a->length);
@@ -343,38 +315,18 @@ static long peek(struct domain *d, const struct belfry_peek *a)
     return rc;
 }
 
-static long op_peek(struct vcpu *v, union arguments *u)
+static long op_audit(struct domain *caller, union arguments *u)
 {
-    const struct belfry_peek *a = &u->peek;
-    struct domain *d;
-    long rc;
-
-    (void)v;
-    if (a->reserved != 0)
-        return refuse(-EINVAL, "a reserved field is not zero");
-    if (a->offset > PAGE_SIZE || a->length > PAGE_SIZE - a->offset)
-        return refuse(-EINVAL, "offset and length go beyond the frame");
-    d = find_domain(a->id, a->generation);
-    if (!d)
-        return -ESRCH;
-    rc = peek(d, a);
-    domain_put(d);
-    return rc;
-}
-
-static long op_audit(struct vcpu *v, union arguments *u)
-{
-    (void)v;
+    (void)caller;
     audit_run(&u->audit);
     return 0;
 }
 
 /* The hypervisor keeps one reference on the frame that is registered; a
  * domain that is being taken apart registers nothing more. */
-static long op_register_rings(struct vcpu *v, union arguments *u)
+static long op_register_rings(struct domain *d, union arguments *u)
 {
     mfn_t frame = u->register_rings.frame, drop = frame;
-    struct domain *d = v->domain;
 
     if (frame != 0 && !page_get_mfn(frame, d))
         return refuse(-EINVAL, "the frame is not the caller's");
@@ -407,80 +359,42 @@ static void describe_channel(const struct domain *d, struct belfry_channel *c)
     domain_symbol(d, c->vcpu_rip, c->vcpu_symbol, sizeof(c->vcpu_symbol));
 }
 
-static long list_channels(struct domain *d, struct belfry_channels *a)
+static long op_channels(struct domain *d, union arguments *u)
 {
+    struct belfry_channels *a = &u->channels;
     uint32_t room = a->count, port = a->first;
     struct belfry_channel item;
 
-    a->count = 0;
-    for (; a->count < room; port++) {
+    for (a->count = 0; a->count < room; a->count++, port++) {
         memset(&item, 0, sizeof(item));
         if (!evtchn_info(&d->evtchn, &port, &item))
             break;
         describe_channel(d, &item);
         if (guest_copy_to_offset(a->channels, a->count, &item, sizeof(item)))
             return -EFAULT;
-        a->count++;
     }
     return 0;
 }
 
-static long op_channels(struct vcpu *v, union arguments *u)
+static long op_grants(struct domain *d, union arguments *u)
 {
-    struct belfry_channels *a = &u->channels;
-    long rc = check_items(a->item_size, sizeof(struct belfry_channel));
-    struct domain *d;
-
-    (void)v;
-    if (rc)
-        return rc;
-    d = find_domain(a->id, a->generation);
-    if (!d)
-        return -ESRCH;
-    rc = list_channels(d, a);
-    domain_put(d);
-    return rc;
-}
-
-static long list_grants(struct domain *d, struct belfry_grants *a)
-{
+    struct belfry_grants *a = &u->grants;
     uint32_t room = a->count, ref = a->first;
     struct belfry_grant item;
 
-    a->count = 0;
     a->nr_frames = d->grants->nr_frames;
     a->max_frames = GRANT_MAX_FRAMES;
     a->maptrack = d->grants->maptrack_used;
     a->max_maptrack =
         MAPTRACK_MAX_PAGES * (PAGE_SIZE / sizeof(struct maptrack));
-    for (; a->count < room; ref++) {
+    for (a->count = 0; a->count < room; a->count++, ref++) {
         memset(&item, 0, sizeof(item));
         if (!grant_info(d, &ref, &item))
             break;
-        if (item.since)
-            item.since = stamp_to_stime(item.since);
         if (guest_copy_to_offset(a->grants, a->count, &item, sizeof(item)))
             return -EFAULT;
-        a->count++;
     }
     return 0;
-}
-
-static long op_grants(struct vcpu *v, union arguments *u)
-{
-    struct belfry_grants *a = &u->grants;
-    long rc = check_items(a->item_size, sizeof(struct belfry_grant));
-    struct domain *d;
-
-    (void)v;
-    if (rc)
-        return rc;
-    d = find_domain(a->id, a->generation);
-    if (!d)
-        return -ESRCH;
-    rc = list_grants(d, a);
-    domain_put(d);
-    return rc;
 }
 
 static void describe_vcpu(const struct vcpu *v, struct belfry_vcpu *out)
@@ -501,8 +415,9 @@ static void describe_vcpu(const struct vcpu *v, struct belfry_vcpu *out)
     domain_symbol(v->domain, out->rip, out->symbol, sizeof(out->symbol));
 }
 
-static long list_vcpus(struct domain *d, struct belfry_vcpus *a)
+static long op_vcpus(struct domain *d, union arguments *u)
 {
+    struct belfry_vcpus *a = &u->vcpus;
     uint32_t room = a->count < d->nr_vcpus ? a->count : d->nr_vcpus;
     struct belfry_vcpu item;
 
@@ -514,41 +429,21 @@ static long list_vcpus(struct domain *d, struct belfry_vcpus *a)
     return 0;
 }
 
-static long op_vcpus(struct vcpu *v, union arguments *u)
-{
-    struct belfry_vcpus *a = &u->vcpus;
-    long rc = check_items(a->item_size, sizeof(struct belfry_vcpu));
-    struct domain *d;
-
-    (void)v;
-    if (rc)
-        return rc;
-    d = find_domain(a->id, a->generation);
-    if (!d)
-        return -ESRCH;
-    rc = list_vcpus(d, a);
-    domain_put(d);
-    return rc;
-}
-
 /* ---- Refusals, log, serial line. ---- */
 
-static long op_refused(struct vcpu *v, union arguments *u)
+static long op_refused(struct domain *caller, union arguments *u)
 {
     struct belfry_refused *a = &u->refused;
-    long rc = check_items(a->item_size, sizeof(struct belfry_refusal));
     uint32_t room = a->count;
     struct belfry_refusal item;
 
-    (void)v;
-    if (rc)
-        return rc;
-    a->count = 0;
-    while (a->count < room && refused_next(a->after, &item)) {
+    (void)caller;
+    for (a->count = 0; a->count < room; a->count++) {
+        if (!refused_next(a->after, &item))
+            break;
+        a->after = item.sequence;
         if (guest_copy_to_offset(a->refusals, a->count, &item, sizeof(item)))
             return -EFAULT;
-        a->after = item.sequence;
-        a->count++;
     }
     return 0;
 }
@@ -558,14 +453,14 @@ static uint32_t at_most(uint32_t n, uint32_t limit)
     return n < limit ? n : limit;
 }
 
-static long op_log(struct vcpu *v, union arguments *u)
+static long op_log(struct domain *caller, union arguments *u)
 {
     struct belfry_log *a = &u->log;
     uint32_t room = a->length;
     char chunk[CHUNK];
     size_t n;
 
-    (void)v;
+    (void)caller;
     for (a->length = 0; a->length < room; a->length += (uint32_t)n) {
         n = log_read(&a->position, chunk, at_most(room - a->length, CHUNK));
         if (n == 0)
@@ -612,11 +507,11 @@ static long serial_read(struct belfry_serial *a)
     return 0;
 }
 
-static long op_serial(struct vcpu *v, union arguments *u)
+static long op_serial(struct domain *caller, union arguments *u)
 {
     long rc = serial_write(&u->serial);
 
-    (void)v;
+    (void)caller;
     if (!rc)
         rc = serial_read(&u->serial);
     u->serial.lost = serial_com2_lost();
@@ -625,32 +520,52 @@ static long op_serial(struct vcpu *v, union arguments *u)
 
 /* ---- The call. ---- */
 
+/* An operation: ANYONE may call it, else the initial domain alone. */
+#define ANYONE 1u
+#define ANY_VERSION 2u /* the version is not checked */
+
 static const struct op {
-    uint32_t size;
-    bool anyone;      /* else the initial domain only */
-    bool any_version; /* the version is not checked */
-    long (*act)(struct vcpu *v, union arguments *u);
+    long (*act)(struct domain *d, union arguments *u);
+    uint32_t size, flags;
+    uint32_t item_size, item_size_at; /* 0: it has no items */
+    uint32_t id_at, generation_at;    /* 0: it is about the caller */
 } ops[] = {
-    [BELFRYOP_version] = { sizeof(struct belfry_version), true, true,
-                           op_version },
-    [BELFRYOP_list] = { sizeof(struct belfry_list), .act = op_list },
-    [BELFRYOP_create] = { sizeof(struct belfry_create), .act = op_create },
-    [BELFRYOP_control] = { sizeof(struct belfry_control), .act = op_control },
-    [BELFRYOP_peek] = { sizeof(struct belfry_peek), .act = op_peek },
-    [BELFRYOP_audit] = { sizeof(struct belfry_audit), true, .act = op_audit },
-    [BELFRYOP_channels] = { sizeof(struct belfry_channels),
-                            .act = op_channels },
-    [BELFRYOP_grants] = { sizeof(struct belfry_grants), .act = op_grants },
-    [BELFRYOP_refused] = { sizeof(struct belfry_refused), .act = op_refused },
-    [BELFRYOP_log] = { sizeof(struct belfry_log), .act = op_log },
-    [BELFRYOP_serial] = { sizeof(struct belfry_serial), .act = op_serial },
-    [BELFRYOP_register_rings] = { sizeof(struct belfry_register_rings), true,
-                                  .act = op_register_rings },
-    [BELFRYOP_modules] = { sizeof(struct belfry_modules), .act = op_modules },
-    [BELFRYOP_machine] = { sizeof(struct belfry_machine), .act = op_machine },
-    [BELFRYOP_vcpus] = { sizeof(struct belfry_vcpus), .act = op_vcpus },
+#define OP(name, ...)                                                          \
+    [BELFRYOP_##name] = { op_##name, sizeof(struct belfry_##name), __VA_ARGS__ }
+#define ITEMS(name, item)                                                      \
+    .item_size = sizeof(struct item),                                          \
+    .item_size_at = offsetof(struct belfry_##name, item_size)
+#define DOMAIN(name)                                                           \
+    .id_at = offsetof(struct belfry_##name, id),                               \
+    .generation_at = offsetof(struct belfry_##name, generation)
+    OP(version, ANYONE | ANY_VERSION),
+    OP(list, 0, ITEMS(list, belfry_domain)),
+    OP(create, 0),
+    OP(control, 0, DOMAIN(control)),
+    OP(peek, 0, DOMAIN(peek)),
+    OP(audit, ANYONE),
+    OP(channels, 0, ITEMS(channels, belfry_channel), DOMAIN(channels)),
+    OP(grants, 0, ITEMS(grants, belfry_grant), DOMAIN(grants)),
+    OP(refused, 0, ITEMS(refused, belfry_refusal)),
+    OP(log, 0),
+    OP(serial, 0),
+    OP(register_rings, ANYONE),
+    OP(modules, 0, ITEMS(modules, belfry_module)),
+    OP(machine, 0),
+    OP(vcpus, 0, ITEMS(vcpus, belfry_vcpu), DOMAIN(vcpus)),
+#undef OP
+#undef ITEMS
+#undef DOMAIN
 };
 #define NR_OPS (sizeof(ops) / sizeof(ops[0]))
+
+static uint32_t field32(const union arguments *u, uint32_t at)
+{
+    uint32_t value;
+
+    memcpy(&value, (const char *)u + at, sizeof(value));
+    return value;
+}
 
 /* What a newer caller's structure has beyond ours must be zero. */
 static long check_rest(const void *arg, uint32_t own_size, uint32_t size)
@@ -673,14 +588,14 @@ static long check_rest(const void *arg, uint32_t own_size, uint32_t size)
 static long take_arguments(const struct op *op, const void *arg,
                            union arguments *u)
 {
-    uint32_t size, version;
+    uint32_t size, version, item_size;
     long rc;
 
     if (guest_copy_from(u, arg, sizeof(u->header)))
         return -EFAULT;
     size = u->header.size;
     version = u->header.version;
-    if (version != BELFRY_ABI_VERSION && !op->any_version)
+    if (version != BELFRY_ABI_VERSION && !(op->flags & ANY_VERSION))
         return refuse(-EPROTO, "the structure is of another version");
     if (size < op->size)
         return refuse(-EINVAL, "the structure is too small");
@@ -691,19 +606,42 @@ static long take_arguments(const struct op *op, const void *arg,
         return -EFAULT;
     u->header.size = size;
     u->header.version = version;
+
+    item_size = op->item_size ? field32(u, op->item_size_at) : 0;
+    if (item_size != op->item_size)
+        return refuse(item_size < op->item_size ? -EINVAL : -E2BIG,
+                      "item_size is of another version of belfry.h");
     return 0;
+}
+
+/* The domain that the operation is about, with a reference; else NULL. */
+static struct domain *take_domain(const struct op *op, struct vcpu *v,
+                                  const union arguments *u)
+{
+    uint64_t generation;
+    uint32_t id;
+
+    if (!op->id_at)
+        return domain_get(v->domain->id);
+    id = field32(u, op->id_at);
+    memcpy(&generation, (const char *)u + op->generation_at,
+           sizeof(generation));
+    if (id >= DOMID_FIRST_RESERVED)
+        return NULL;
+    return domain_get_generation((uint16_t)id, generation);
 }
 
 long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg)
 {
     const struct op *op;
     union arguments u;
+    struct domain *d;
     long rc;
 
     if (cmd >= NR_OPS)
         return refuse(-ENOSYS, "no such operation");
     op = &ops[cmd];
-    if (!op->anyone && v->domain != initial_domain)
+    if (!(op->flags & ANYONE) && v->domain != initial_domain)
         return refuse(-EPERM, "only the initial domain may do this");
     rc = take_arguments(op, arg, &u);
     /* Written back before anything happens: an argument that cannot take
@@ -712,8 +650,12 @@ long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg)
         rc = guest_copy_to(arg, &u, op->size);
     if (rc)
         return rc;
+    d = take_domain(op, v, &u);
+    if (!d)
+        return refuse(-ESRCH, "no such domain, or not of this generation");
 
-    rc = op->act(v, &u);
+    rc = op->act(d, &u);
+    domain_put(d);
     if (guest_copy_to(arg, &u, op->size))
         return -EFAULT;
     return rc;
