@@ -520,8 +520,7 @@ static long op_serial(struct domain *caller, union arguments *u)
 
 /* ---- The call. ---- */
 
-/* An operation: ANYONE may call it, else the initial domain alone. */
-#define ANYONE 1u
+#define ANYONE      1u /* may call it; else the initial domain alone */
 #define ANY_VERSION 2u /* the version is not checked */
 
 static const struct op {
@@ -530,8 +529,11 @@ static const struct op {
     uint32_t item_size, item_size_at; /* 0: it has no items */
     uint32_t id_at, generation_at;    /* 0: it is about the caller */
 } ops[] = {
+/* The flags, then designated members. */
 #define OP(name, ...)                                                          \
-    [BELFRYOP_##name] = { op_##name, sizeof(struct belfry_##name), __VA_ARGS__ }
+    [BELFRYOP_##name] = { .act = op_##name,                                    \
+                          .size = sizeof(struct belfry_##name),                \
+                          .flags = __VA_ARGS__ }
 #define ITEMS(name, item)                                                      \
     .item_size = sizeof(struct item),                                          \
     .item_size_at = offsetof(struct belfry_##name, item_size)
