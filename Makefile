@@ -133,11 +133,12 @@ run:
 
 # ---- Host tests: one program a file of tests/unit, ASan and UBSan; those
 # whose name ends in _threads also under TSan. ---------------------------------
-PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) $(wildcard evtchn/*.c rings/*.c) \
+PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c $(wildcard evtchn/*.c rings/*.c) \
   $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) \
   $(wildcard hv/elf.c hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c \
     hv/x86/start_of_day.c) \
-  $(wildcard guests/control/verdict.c guests/control/store_tree.c) \
+  $(addprefix guests/control/,verdict.c store_tree.c store_ops.c text.c words.c \
+    emit.c json.c) \
   guests/lib/sha256.c guests/drivers/blk_check.c
 UNIT     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 ASAN     := -fsanitize=address,undefined -fno-sanitize-recover=all

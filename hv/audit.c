@@ -12,6 +12,7 @@
 #include "hv/grant.h"
 #include "hv/x86/descriptor.h"
 #include "hv/x86/pte.h"
+#include "hv/x86/smp.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -193,6 +194,7 @@ void audit_run(struct belfry_audit *a)
     memset(a->first, 0, sizeof(a->first));
     memset(audit_scratch, 0, max_mfn * sizeof(*audit_scratch));
 
+    smp_park_others();
     for_each_domain(expect_domain);
     uint64_t free = compare_frames();
 
@@ -200,4 +202,5 @@ void audit_run(struct belfry_audit *a)
     if (free != alloc_free_pages() || free != alloc_audit())
         difference("%lu frames are free, stored is %lu, listed are %lu", free,
                    alloc_free_pages(), alloc_audit());
+    smp_release_others();
 }

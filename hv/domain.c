@@ -13,6 +13,7 @@
 #include "hv/refused.h"
 #include "hv/vcpu_op.h"
 #include "hv/x86/cpu.h"
+#include "hv/x86/smp.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -108,6 +109,8 @@ struct domain *domain_get_by_name(const char *name)
 
 static void free_vcpu(struct vcpu *v)
 {
+    /* One that was expiring while they were stopped may have been set anew. */
+    vcpu_timers_stop(v);
     arch_vcpu_free(v);
     free_page_memory(v);
 }
@@ -134,10 +137,32 @@ static void domain_free(struct domain *d)
     free_page_memory(d);
 }
 
+/* The last reference may go with any lock held, and a CPU may still be on its
+ * way out of a call that found the domain: its memory is freed later, by this
+ * CPU when it holds nothing, after all others have left the hypervisor. */
 void domain_put(struct domain *d)
 {
-    if (atomic_sub_return(&d->refs, 1) == 0)
+    struct cpu *c = this_cpu();
+
+    if (atomic_sub_return(&d->refs, 1))
+        return;
+    d->next_dead = c->dead_domains;
+    c->dead_domains = d;
+    c->need_resched = 1;
+}
+
+void domain_reap(void)
+{
+    struct cpu *c = this_cpu();
+
+    smp_park_others();
+    smp_release_others();
+    while (c->dead_domains) {
+        struct domain *d = c->dead_domains;
+
+        c->dead_domains = d->next_dead;
         domain_free(d);
+    }
 }
 
 /* List lock held.  Ids go round, so that a stale one stays wrong for long. */
@@ -407,6 +432,9 @@ static void begin_dying(struct domain *d)
     spin_unlock(&d->lock);
     if (was_running)
         stop_vcpus(d);
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        if (d->vcpu[i] && d->vcpu[i] != current_vcpu())
+            sched_wait_off_cpu(d->vcpu[i]);
     spin_lock(&d->evtchn.lock);
     d->evtchn.dying = true;
     spin_unlock(&d->evtchn.lock);

@@ -79,6 +79,7 @@ struct vcpu {
     struct arch_vcpu arch;
     struct timer single, periodic, poll;
     stime_t period;
+    bool timers_on; /* a timer that expires may set itself anew */
     uint64_t hypercalls;
     uint32_t time_version_seen;
 };
@@ -91,12 +92,14 @@ struct domain {
     uint32_t refs;  /* atomic */
     uint64_t generation;
     char name[BELFRY_NAME_SIZE];
+    struct domain *next_dead; /* in cpu.dead_domains */
     struct list link; /* all domains, ordered by id; domain_list_lock */
 
     spinlock_t lock; /* guards the page list, the counts, the state */
     uint32_t page_list; /* first frame, 0: none */
     uint64_t nr_pages, max_pages;
 
+    uint64_t cpu_mask; /* CPUs that may have its tables in CR3; atomic */
     spinlock_t pt_lock; /* guards contents and types of page tables */
 
     uint32_t nr_vcpus;
@@ -135,6 +138,9 @@ struct domain *domain_get(uint16_t id);
 struct domain *domain_get_generation(uint16_t id, uint64_t generation);
 struct domain *domain_get_by_name(const char *name);
 void domain_put(struct domain *d);
+/* Free the domains whose last reference this CPU has dropped.  By the
+ * scheduler, with no lock. */
+void domain_reap(void);
 /* The domain with the lowest id >= @id, with a reference, or NULL. */
 struct domain *domain_next(uint16_t id);
 

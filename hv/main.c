@@ -10,6 +10,7 @@
 #include "hv/x86/cpu.h"
 #include "hv/x86/fw_cfg.h"
 #include "hv/x86/serial.h"
+#include "hv/x86/smp.h"
 #include "hv/x86/x86.h"
 
 #define DEBUG_EXIT_PORT 0xf4
@@ -31,9 +32,10 @@ void hv_main(void)
     cpu_init(0);
     apic_init();
     time_init();
+    smp_start();
     fw_cfg_read("opt/belfry/args", run_args, sizeof(run_args));
-    printk("%lu MiB of memory, %u CPU, SMEP %s, SMAP %s\n",
-           alloc_total_pages() >> 8, nr_cpus,
+    printk("%lu MiB of memory, %u CPU%s, SMEP %s, SMAP %s\n",
+           alloc_total_pages() >> 8, nr_cpus, nr_cpus == 1 ? "" : "s",
            read_cr4() & CR4_SMEP ? "on" : "off",
            read_cr4() & CR4_SMAP ? "on" : "off");
     print_capabilities();

@@ -9,6 +9,7 @@
 
 #include "hv/machine.h"
 #include "hv/x86/cpu.h"
+#include "hv/x86/smp.h"
 
 static unsigned int effective_priority(const struct vcpu *v)
 {
@@ -55,9 +56,18 @@ void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity)
     list_init(&s->node);
 }
 
-static struct sched_queue *queue_of(const struct vcpu *v)
+/* Lock the queue that a vCPU belongs to.  It may move until we have it. */
+static struct sched_queue *lock_queue_of(const struct vcpu *v)
 {
-    return &cpus[v->sched.cpu]->queue;
+    for (;;) {
+        uint32_t cpu = read_once(&v->sched.cpu);
+        struct sched_queue *q = &cpus[cpu]->queue;
+
+        spin_lock(&q->lock);
+        if (cpu == read_once(&v->sched.cpu))
+            return q;
+        spin_unlock(&q->lock);
+    }
 }
 
 static void set_state(struct vcpu *v, uint8_t state)
@@ -89,6 +99,25 @@ static void dequeue(struct sched_queue *q, struct vcpu *v)
         q->occupied &= ~(1u << p);
 }
 
+/* The vCPU's queue lock is held.  If its CPU is busy and another that it may
+ * use is idle, move it there: lock of that one held instead, on return.  Only
+ * a vCPU whose state has been saved whole can go. */
+static struct sched_queue *maybe_move(struct sched_queue *q, struct vcpu *v)
+{
+    if (nr_cpus == 1 || !cpus[v->sched.cpu]->current ||
+        load_acquire(&v->sched.on_cpu))
+        return q;
+    for (unsigned int i = 0; i < nr_cpus; i++) {
+        if (!(v->sched.affinity >> i & 1) || read_once(&cpus[i]->current) ||
+            i == v->sched.cpu)
+            continue;
+        write_once(&v->sched.cpu, i);
+        spin_unlock(&q->lock);
+        return lock_queue_of(v);
+    }
+    return q;
+}
+
 /* Someone may have to give way to @v, which has just been queued. */
 static void preempt_for(struct sched_queue *q, struct vcpu *v)
 {
@@ -106,42 +135,38 @@ static void preempt_for(struct sched_queue *q, struct vcpu *v)
     arch_cpu_kick(c->id);
 }
 
-static void make_runnable(struct sched_queue *q, struct vcpu *v)
+/* From @state, if it is in that: queue it, and unlock. */
+static void make_runnable(struct sched_queue *q, struct vcpu *v, uint8_t from)
 {
-    if (read_once(&v->sched.pause_count)) {
+    if (v->sched.state == from && read_once(&v->sched.pause_count)) {
         set_state(v, BELFRY_VCPU_PAUSED);
-        return;
+    } else if (v->sched.state == from) {
+        q = maybe_move(q, v);
+        if (v->sched.state == from) {
+            enqueue(q, v, false);
+            preempt_for(q, v);
+        }
+    } else if (v->sched.state == BELFRY_VCPU_RUNNING) {
+        arch_cpu_kick(v->sched.cpu); /* to see its new upcall */
     }
-    enqueue(q, v, false);
-    preempt_for(q, v);
+    spin_unlock(&q->lock);
 }
 
 void sched_wake(struct vcpu *v)
 {
-    struct sched_queue *q = queue_of(v);
-
-    spin_lock(&q->lock);
-    if (v->sched.state == BELFRY_VCPU_BLOCKED)
-        make_runnable(q, v);
-    spin_unlock(&q->lock);
+    make_runnable(lock_queue_of(v), v, BELFRY_VCPU_BLOCKED);
 }
 
 void sched_online(struct vcpu *v)
 {
-    struct sched_queue *q = queue_of(v);
-
-    spin_lock(&q->lock);
-    if (v->sched.state == BELFRY_VCPU_OFFLINE)
-        make_runnable(q, v);
-    spin_unlock(&q->lock);
+    make_runnable(lock_queue_of(v), v, BELFRY_VCPU_OFFLINE);
 }
 
 /* The current vCPU stops running for a reason of its own. */
 static void leave_cpu(struct vcpu *v, uint8_t state)
 {
-    struct sched_queue *q = queue_of(v);
+    struct sched_queue *q = lock_queue_of(v);
 
-    spin_lock(&q->lock);
     set_state(v, state);
     this_cpu()->need_resched = 1;
     spin_unlock(&q->lock);
@@ -183,9 +208,8 @@ void sched_yield(void)
 
 void sched_pause(struct vcpu *v)
 {
-    struct sched_queue *q = queue_of(v);
+    struct sched_queue *q = lock_queue_of(v);
 
-    spin_lock(&q->lock);
     atomic_add_return(&v->sched.pause_count, 1);
     if (v->sched.state == BELFRY_VCPU_RUNNABLE) {
         dequeue(q, v);
@@ -199,20 +223,24 @@ void sched_pause(struct vcpu *v)
 
 void sched_unpause(struct vcpu *v)
 {
-    struct sched_queue *q = queue_of(v);
+    struct sched_queue *q = lock_queue_of(v);
 
-    spin_lock(&q->lock);
-    if (atomic_sub_return(&v->sched.pause_count, 1) == 0 &&
-        v->sched.state == BELFRY_VCPU_PAUSED)
-        make_runnable(q, v);
-    spin_unlock(&q->lock);
+    if (atomic_sub_return(&v->sched.pause_count, 1) == 0)
+        make_runnable(q, v, BELFRY_VCPU_PAUSED);
+    else
+        spin_unlock(&q->lock);
+}
+
+void sched_wait_off_cpu(const struct vcpu *v)
+{
+    while (load_acquire(&v->sched.on_cpu))
+        spin_relax();
 }
 
 void sched_remove_vcpu(struct vcpu *v)
 {
-    struct sched_queue *q = queue_of(v);
+    struct sched_queue *q = lock_queue_of(v);
 
-    spin_lock(&q->lock);
     if (v->sched.state == BELFRY_VCPU_RUNNABLE)
         dequeue(q, v);
     set_state(v, BELFRY_VCPU_OFFLINE);
@@ -269,6 +297,7 @@ static struct vcpu *idle(struct cpu *c)
     while (!(next = pick(c, NULL))) {
         c->need_resched = 0;
         arch_idle();
+        smp_park_here();
         machine_tell_initial_domain();
     }
     c->queue.idle_time += stamp_now() - start;
@@ -282,6 +311,8 @@ void sched_switch(void)
     uint64_t ran;
 
     c->need_resched = 0;
+    if (c->dead_domains)
+        domain_reap();
     if (c->raised)
         machine_tell_initial_domain();
     ran = prev ? stamp_now() - c->queue.switched_at : 0;
@@ -292,12 +323,14 @@ void sched_switch(void)
         prev->sched.cpu_time += ran;
         cpu_switch_from(prev);
         c->current = NULL;
+        store_release(&prev->sched.on_cpu, false); /* saved: it may move */
     }
     if (!next) {
         cpu_switch_to(NULL);
         next = idle(c);
         c->need_resched = 0;
     }
+    next->sched.on_cpu = true;
     c->current = next;
     cpu_switch_to(next);
     c->queue.switches++;

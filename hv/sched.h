@@ -28,7 +28,8 @@ struct vcpu;
 struct sched_vcpu {
     uint8_t state; /* BELFRY_VCPU_* */
     uint8_t priority, lent_priority;
-    uint32_t cpu;         /* where it is queued or runs */
+    bool on_cpu; /* its registers are in a CPU, not yet in struct vcpu */
+    uint32_t cpu; /* where it is queued or runs; changes under that lock */
     uint64_t affinity;
     uint32_t pause_count; /* atomic; 0: may run */
     struct list node;     /* run queue */
@@ -53,7 +54,8 @@ void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity);
 /* Take a vCPU of a dying domain, which is paused, out for good. */
 void sched_remove_vcpu(struct vcpu *v);
 
-/* Make a blocked vCPU runnable; nothing happens to others. */
+/* An upcall has become pending: make a blocked vCPU runnable, have one that
+ * runs on another CPU look. */
 void sched_wake(struct vcpu *v);
 /* The current vCPU blocks, unless an upcall is due (then it goes on). */
 void sched_block(void);
@@ -68,6 +70,8 @@ void sched_yield(void);
 
 void sched_pause(struct vcpu *v);
 void sched_unpause(struct vcpu *v);
+/* A vCPU that is paused, and not the current one, has left its CPU. */
+void sched_wait_off_cpu(const struct vcpu *v);
 
 /* Pick and install the next vCPU of this CPU; idles until there is one.
  * From the exit path only. */

@@ -74,29 +74,12 @@ void timer_init(struct timer *t, void (*function)(struct timer *))
     t->slot = 0;
 }
 
-void timer_set(struct timer *t, stime_t expires)
+/* Queue lock held. */
+static void take_out(struct timer_queue *q, struct timer *t)
 {
-    struct timer_queue *q = &this_cpu()->timers;
-
-    timer_cancel(t);
-    if (!make_room(q))
-        return;
-    t->expires = expires;
-    t->cpu = this_cpu()->id;
-    sift_up(q, ++q->count, t);
-    rearm(q);
-}
-
-void timer_cancel(struct timer *t)
-{
-    struct timer_queue *q;
-    struct timer *last;
     uint32_t n = t->slot;
+    struct timer *last = *slot_of(q, q->count--);
 
-    if (!n)
-        return;
-    q = &cpus[t->cpu]->timers;
-    last = *slot_of(q, q->count--);
     t->slot = 0;
     if (last == t)
         return;
@@ -106,16 +89,59 @@ void timer_cancel(struct timer *t)
         sift_down(q, n, last);
 }
 
-void timer_run(void)
+void timer_set(struct timer *t, stime_t expires)
 {
     struct timer_queue *q = &this_cpu()->timers;
 
-    q->armed = STIME_NEVER;
-    while (q->count && (*slot_of(q, 1))->expires <= now()) {
-        struct timer *t = *slot_of(q, 1);
-
-        timer_cancel(t);
-        t->function(t);
+    timer_cancel(t);
+    spin_lock(&q->lock);
+    if (make_room(q)) {
+        t->expires = expires;
+        t->cpu = this_cpu()->id;
+        sift_up(q, ++q->count, t);
+        rearm(q);
     }
+    spin_unlock(&q->lock);
+}
+
+/* The function may be running on the timer's CPU meanwhile: each looks at
+ * what it finds, so that a late one does no harm. */
+void timer_cancel(struct timer *t)
+{
+    struct timer_queue *q;
+
+    if (!read_once(&t->slot))
+        return;
+    q = &cpus[t->cpu]->timers;
+    spin_lock(&q->lock);
+    if (t->slot)
+        take_out(q, t);
+    spin_unlock(&q->lock);
+}
+
+/* The first that has expired, taken out; or NULL. */
+static struct timer *next_expired(struct timer_queue *q)
+{
+    struct timer *t = NULL;
+
+    spin_lock(&q->lock);
+    if (q->count && (*slot_of(q, 1))->expires <= now()) {
+        t = *slot_of(q, 1);
+        take_out(q, t);
+    }
+    spin_unlock(&q->lock);
+    return t;
+}
+
+void timer_run(void)
+{
+    struct timer_queue *q = &this_cpu()->timers;
+    struct timer *t;
+
+    q->armed = STIME_NEVER;
+    while ((t = next_expired(q)))
+        t->function(t);
+    spin_lock(&q->lock);
     rearm(q);
+    spin_unlock(&q->lock);
 }

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/spinlock.h"
+
 typedef uint64_t stime_t; /* nanoseconds of system time, since boot */
 #define STIME_NEVER UINT64_MAX
 
@@ -26,6 +28,7 @@ struct timer {
 /* A CPU's timers, a binary heap; part of struct cpu.  Entries are pointers
  * in pages that are added as it grows. */
 struct timer_queue {
+    spinlock_t lock; /* guards the heap and the timers in it */
     uint32_t count;
     struct timer **page[16];
     stime_t armed; /* what the local APIC is set to; STIME_NEVER: nothing */

@@ -26,11 +26,13 @@ static void single_expired(struct timer *t)
 static void periodic_expired(struct timer *t)
 {
     struct vcpu *v = container_of(t, struct vcpu, periodic);
-    stime_t next = t->expires + v->period;
+    stime_t period = read_once(&v->period), next = t->expires + period;
 
+    if (!period || !read_once(&v->timers_on))
+        return;
     evtchn_send_virq(&v->evtchn, VIRQ_TIMER);
     /* Ticks that were missed are not made up for. */
-    timer_set(t, next > now() ? next : now() + v->period);
+    timer_set(t, next > now() ? next : now() + period);
 }
 
 /* It may have been woken since: then this time-out is nobody's. */
@@ -52,12 +54,14 @@ void vcpu_timers_init(struct vcpu *v)
 
 void vcpu_timers_start(struct vcpu *v)
 {
+    write_once(&v->timers_on, true);
     if (v->period)
         timer_set(&v->periodic, now() + v->period);
 }
 
 void vcpu_timers_stop(struct vcpu *v)
 {
+    write_once(&v->timers_on, false);
     timer_cancel(&v->single);
     timer_cancel(&v->periodic);
     timer_cancel(&v->poll);

@@ -13,6 +13,10 @@ typedef struct spinlock {
     uint8_t held;
 } spinlock_t;
 
+/* Between two looks at a lock that is held: the hypervisor answers other
+ * CPUs' requests here (hv/x86/smp.c), a host test merely pauses. */
+void spin_relax(void);
+
 static inline bool spin_trylock(spinlock_t *lock)
 {
     return !__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE);
@@ -22,7 +26,7 @@ static inline void spin_lock(spinlock_t *lock)
 {
     while (!spin_trylock(lock))
         while (read_once(&lock->held))
-            __builtin_ia32_pause();
+            spin_relax();
 }
 
 static inline void spin_unlock(spinlock_t *lock)

@@ -63,7 +63,6 @@ struct page *page_alloc(void)
 
     if (page->count & PAGE_UNSCRUBBED)
         memset(mfn_to_virt(mfn_of(page)), 0, PAGE_SIZE);
-    page->type = PAGE_NONE;
     page->next = page->prev = 0;
     /* Published last: from here on others may try to take references. */
     store_release(&page->count, PAGE_RAM | PAGE_ALLOCATED | 1);

@@ -27,6 +27,9 @@ enum {
 #define LVT_NMI        0x400u
 #define DIVIDE_BY_16   3u
 #define ICR_PENDING    0x1000u
+#define ICR_ASSERT     0x4000u
+#define ICR_INIT       0x500u
+#define ICR_STARTUP    0x600u
 
 #define IOAPIC_LEVEL   (1u << 15)
 #define IOAPIC_LOW     (1u << 13)
@@ -58,12 +61,23 @@ static void route_isa_irq(unsigned int irq, uint8_t vector)
     ioapic_write(0x10 + 2 * pin, low);
 }
 
+/* ACPI may list the CPUs in any order; CPU 0 is the one that runs. */
+static void boot_cpu_first(uint8_t id)
+{
+    for (unsigned int i = 1; i < acpi.nr_cpus; i++)
+        if (acpi.apic_id[i] == id) {
+            acpi.apic_id[i] = acpi.apic_id[0];
+            acpi.apic_id[0] = id;
+        }
+}
+
 void apic_init(void)
 {
     out8(PIC1_DATA, 0xff);
     out8(PIC2_DATA, 0xff);
     lapic = paging_map_device(acpi.lapic);
     ioapic = paging_map_device(acpi.ioapic);
+    boot_cpu_first((uint8_t)(lapic[LAPIC_ID] >> 24));
     apic_init_cpu();
     route_isa_irq(4, VECTOR_SERIAL);
     route_isa_irq(3, VECTOR_SERIAL);
@@ -86,12 +100,27 @@ void apic_eoi(void)
     lapic[LAPIC_EOI] = 0;
 }
 
-void apic_send_ipi(uint32_t apic_id, uint8_t vector)
+static void send(uint32_t apic_id, uint32_t command)
 {
     while (lapic[LAPIC_ICR_LOW] & ICR_PENDING)
         ;
     lapic[LAPIC_ICR_HIGH] = apic_id << 24;
-    lapic[LAPIC_ICR_LOW] = vector;
+    lapic[LAPIC_ICR_LOW] = command;
+}
+
+void apic_send_ipi(uint32_t apic_id, uint8_t vector)
+{
+    send(apic_id, vector);
+}
+
+void apic_send_init(uint32_t apic_id)
+{
+    send(apic_id, ICR_ASSERT | ICR_INIT);
+}
+
+void apic_send_startup(uint32_t apic_id, uint8_t page)
+{
+    send(apic_id, ICR_ASSERT | ICR_STARTUP | page);
 }
 
 void apic_timer_set(uint32_t ticks)

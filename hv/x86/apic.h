@@ -7,7 +7,8 @@
 
 #define VECTOR_SERIAL   0x30 /* both UARTs */
 #define VECTOR_TIMER    0xf0
-#define VECTOR_KICK     0xf1
+#define VECTOR_KICK     0xf1 /* look at the run queue */
+#define VECTOR_SERVE    0xf2 /* answer requests (smp.h) */
 #define VECTOR_SPURIOUS 0xff
 
 /* Map both, route the UARTs' interrupts to the boot CPU. */
@@ -16,6 +17,9 @@ void apic_init(void);
 void apic_init_cpu(void);
 void apic_eoi(void);
 void apic_send_ipi(uint32_t apic_id, uint8_t vector);
+/* The two steps of starting a CPU at a page below 1 MiB. */
+void apic_send_init(uint32_t apic_id);
+void apic_send_startup(uint32_t apic_id, uint8_t page);
 
 /* One-shot timer: an interrupt after so many ticks (0: stop it). */
 void apic_timer_set(uint32_t ticks);

@@ -107,6 +107,74 @@ switch_stack:
         call    rsi
         ud2
 
+; ---- Other CPUs --------------------------------------------------------------
+;
+; Copied to AP_TRAMPOLINE, a page below 1 MiB, where the start-up IPI sends a
+; CPU in real mode.  Goes by the boot tables to the upper half, and from there
+; to the final ones and to the stack that ap_stack names.
+
+%define AT(label) (AP_TRAMPOLINE + (label) - ap_trampoline)
+
+section .rodata
+global ap_trampoline, ap_trampoline_end
+align 16
+bits 16
+ap_trampoline:
+        cli
+        xor     ax, ax
+        mov     ds, ax
+        lgdt    [AT(.gdt_ptr)]
+        mov     eax, cr0
+        or      al, 1
+        mov     cr0, eax
+        jmp     dword 8:AT(.protected)
+bits 32
+.protected:
+        mov     ax, 16
+        mov     ds, ax
+        mov     eax, 1 << 5             ; PAE
+        mov     cr4, eax
+        mov     eax, boot_tables_phys
+        mov     cr3, eax
+        mov     ecx, 0xc0000080         ; EFER: LME, NXE, SCE
+        rdmsr
+        or      eax, (1 << 8) | (1 << 11) | 1
+        wrmsr
+        mov     eax, 0x80010033         ; PG, WP, NE, ET, MP, PE; caches on
+        mov     cr0, eax
+        jmp     24:AT(.long)
+bits 64
+.long:  mov     rax, ap_upper_half
+        jmp     rax
+
+align 8
+.gdt:   dq      0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0x00af9a000000ffff
+.gdt_ptr:
+        dw      .gdt_ptr - .gdt - 1
+        dd      AT(.gdt)
+ap_trampoline_end:
+
+section .text
+extern ap_cr3, smp_cpu_main
+ap_upper_half:
+        mov     rax, [rel ap_cr3]
+        mov     cr3, rax
+        mov     rsp, [rel ap_stack]
+        xor     eax, eax
+        mov     ds, eax
+        mov     es, eax
+        mov     ss, eax
+        mov     fs, eax
+        mov     gs, eax
+        xor     ebp, ebp
+        call    smp_cpu_main
+        ud2
+
+section .data
+global ap_stack
+ap_stack:
+        dq      0
+
 section .bss.page_aligned nobits alloc noexec write align=4096
 global boot_tables, boot_stack_end
 boot_tables:

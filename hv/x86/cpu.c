@@ -189,7 +189,7 @@ void cpu_init(unsigned int id)
     init_fpu();
     init_syscall(id);
     sched_init_cpu(&c->queue);
-    nr_cpus++;
+    store_release(&nr_cpus, nr_cpus + 1); /* whoever sees it, sees us */
 }
 
 void arch_cpu_kick(unsigned int cpu)
@@ -287,7 +287,7 @@ static void load_segments(const struct arch_vcpu *a)
     load_segment_bases(a);
 }
 
-static void fpu_save(struct cpu *c, struct vcpu *v)
+static void fpu_save(struct vcpu *v)
 {
     if (v->arch.ts)
         clear_ts();
@@ -295,10 +295,9 @@ static void fpu_save(struct cpu *c, struct vcpu *v)
         xsave(v->arch.xsave);
     else
         fxsave(v->arch.xsave);
-    c->fpu_owner = NULL;
 }
 
-static void fpu_restore(struct cpu *c, struct vcpu *v)
+static void fpu_restore(struct vcpu *v)
 {
     if (cpu_has_xsave) {
         if (!fpu_load(v->arch.xsave))
@@ -307,7 +306,6 @@ static void fpu_restore(struct cpu *c, struct vcpu *v)
         fxrstor(v->arch.xsave);
     if (v->arch.ts)
         write_cr0(read_cr0() | CR0_TS);
-    c->fpu_owner = v;
 }
 
 void cpu_load_ldt(struct vcpu *v)
@@ -355,15 +353,30 @@ static void load_debug_registers(const struct vcpu *v)
 
 void cpu_switch_from(struct vcpu *prev)
 {
-    struct cpu *c = this_cpu();
-
     prev->regs = *current_regs();
     save_segments(&prev->arch);
-    fpu_save(c, prev);
+    fpu_save(prev);
     if (uses_breakpoints(prev))
         write_dr7(0x400);
     if (prev->arch.ldt_entries)
         load_ldt(0);
+}
+
+/* A CPU counts among a domain's before its tables are loaded, and until
+ * others are: a shootdown in between flushes once too often, never too
+ * little. */
+static void enter_domain(struct cpu *c, struct domain *d)
+{
+    if (c->tables_of != d)
+        __atomic_fetch_or(&d->cpu_mask, 1ull << c->id, __ATOMIC_SEQ_CST);
+}
+
+static void leave_domain(struct cpu *c, struct domain *next)
+{
+    if (c->tables_of && c->tables_of != next)
+        __atomic_fetch_and(&c->tables_of->cpu_mask, ~(1ull << c->id),
+                           __ATOMIC_SEQ_CST);
+    c->tables_of = next;
 }
 
 void cpu_switch_to(struct vcpu *next)
@@ -373,14 +386,17 @@ void cpu_switch_to(struct vcpu *next)
     if (!next) {
         load_image_gdt(c);
         load_cr3(c, virt_to_mfn(hv_l4) << PAGE_SHIFT);
+        leave_domain(c, NULL);
         return;
     }
+    enter_domain(c, next->domain);
     load_cr3(c, vcpu_cr3(next));
+    leave_domain(c, next->domain);
     load_vcpu_gdt(c, next);
     if (next->arch.ldt_entries)
         cpu_load_ldt(next);
     load_segments(&next->arch);
-    fpu_restore(c, next);
+    fpu_restore(next);
     if (uses_breakpoints(next))
         load_debug_registers(next);
     *current_regs() = next->regs;
@@ -401,20 +417,4 @@ void vcpu_toggle_mode(struct vcpu *v)
     v->arch.kernel_mode = !v->arch.kernel_mode;
     swapgs();
     load_cr3(this_cpu(), vcpu_cr3(v));
-}
-
-/* One CPU runs guests so far as it is concerned: others are asked to flush
- * by the kick, which they answer before they run a guest again. */
-void tlb_flush_domain(struct domain *d)
-{
-    (void)d;
-    write_cr3(read_cr3());
-}
-
-void tlb_flush_domain_page(struct domain *d, uint64_t va)
-{
-    struct vcpu *v = current_vcpu();
-
-    if (v && v->domain == d)
-        invlpg(va);
 }

@@ -46,7 +46,10 @@ struct cpu {
     uint32_t raised;       /* what main.c has to tell the initial domain */
     uint32_t gdt_vcpu;     /* whose slot GDTR points at; ~0: the image's */
     uint64_t cr3;
-    struct vcpu *fpu_owner; /* whose FPU state is in the registers */
+    struct domain *tables_of; /* whose tables CR3 has; NULL: ours */
+    uint64_t flush_wanted, flush_done; /* a bit an asking CPU (smp.c) */
+    bool parked;
+    struct domain *dead_domains; /* to be freed on the way out */
     struct sched_queue queue;
     struct timer_queue timers;
     struct tss tss __attribute__((aligned(16)));

@@ -27,6 +27,9 @@
 #define MAX_CPUS   32
 #define MAX_VCPUS  32
 
+/* Machine address of the page where other CPUs start, below 1 MiB. */
+#define AP_TRAMPOLINE 0x8000
+
 /* One block a CPU, aligned to its size: the CPU is found by masking rsp.
  * Pages 0, 2, 4, 6 and 8 are guards; 1 #DF, 3 #MC, 5 NMI, 7 #DB; 9-15 the
  * main stack with struct cpu at its top. */

@@ -128,9 +128,9 @@ static void page_last_put(struct page *page)
         if (!shared)
             last = domain_page_drop(d, page);
     }
-    page->owner = NULL;
-    page->type = PAGE_NONE;
-    page->count = PAGE_RAM;
+    write_once(&page->owner, NULL);
+    write_once(&page->type, PAGE_NONE);
+    write_once(&page->count, PAGE_RAM);
     alloc_put(page);
 
     if (last)
@@ -341,7 +341,7 @@ bool domain_page_release(struct domain *d, struct page *page)
 void page_share(struct page *page, struct domain *d)
 {
     __atomic_fetch_or(&page->count, PAGE_SHARED, __ATOMIC_SEQ_CST);
-    page->type = PAGE_WRITABLE | 1;
+    write_once(&page->type, PAGE_WRITABLE | 1);
     store_release(&page->owner, d);
 }
 

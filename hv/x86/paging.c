@@ -151,7 +151,8 @@ void paging_init(void)
     map_image();
     map_direct(top);
     make_frame_table();
-    paging_map_stacks(0);
+    for (unsigned int cpu = 0; cpu < acpi.nr_cpus; cpu++)
+        paging_map_stacks(cpu);
     map(FIXMAP_BASE, 0, 0, 1); /* makes the tables; entry set on use */
     /* Every slot of ours exists from now on: guests' L4s copy them. */
     for (unsigned int s = slot(HV_START, 4); s < slot(HV_END - 1, 4) + 1; s++)

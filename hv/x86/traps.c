@@ -17,6 +17,7 @@
 #include "hv/x86/cpu.h"
 #include "hv/x86/descriptor.h"
 #include "hv/x86/serial.h"
+#include "hv/x86/smp.h"
 #include "hv/x86/x86.h"
 
 #define NR_EXCEPTIONS   32u
@@ -209,6 +210,10 @@ static void interrupt(unsigned int vector)
         apic_eoi();
         this_cpu()->need_resched = 1;
         break;
+    case VECTOR_SERVE:
+        apic_eoi();
+        smp_serve();
+        break;
     case VECTOR_SPURIOUS:
         break;
     default:
@@ -323,8 +328,10 @@ void exit_work(void)
     struct cpu *c = this_cpu();
 
     do {
-        while (c->need_resched)
+        while (c->need_resched) {
+            smp_park_here();
             sched_switch();
+        }
         if (evtchn_upcall_due(&c->current->evtchn))
             deliver_upcall(c->current);
     } while (c->need_resched);

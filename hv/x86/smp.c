@@ -1,0 +1,182 @@
+/*
+ * Several CPUs: start-up, TLB shootdown, parking.
+ *
+ * A shootdown sets a bit for the asker in each target's flush_wanted and
+ * waits until the target has cleared it; the target flushes its TLB between
+ * seeing and clearing.  A CPU is a target while the domain's tables may be
+ * in its CR3 (domain.cpu_mask).
+ */
+#include "hv/x86/smp.h"
+
+#include "hv/console.h"
+#include "hv/domain.h"
+#include "hv/x86/apic.h"
+#include "hv/x86/boot.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/x86.h"
+#include "lib/string.h"
+
+#define START_TIMEOUT    100000000ul
+
+extern char ap_trampoline[], ap_trampoline_end[];
+extern uint64_t ap_stack;
+uint64_t ap_cr3;
+
+static uint32_t parker; /* 1 + the CPU that has parked the others; 0: none */
+
+static void wait_ns(uint64_t ns)
+{
+    stime_t end = now() + ns;
+
+    while (now() < end)
+        __builtin_ia32_pause();
+}
+
+/* INIT, then two start-up IPIs, as Intel's SDM prescribes. */
+static void kick_alive(unsigned int id)
+{
+    uint32_t apic_id = acpi.apic_id[id];
+
+    apic_send_init(apic_id);
+    wait_ns(10000000);
+    apic_send_startup(apic_id, AP_TRAMPOLINE >> PAGE_SHIFT);
+    wait_ns(200000);
+    if (!read_once(&cpus[id]))
+        apic_send_startup(apic_id, AP_TRAMPOLINE >> PAGE_SHIFT);
+}
+
+static bool start(unsigned int id)
+{
+    stime_t deadline = now() + START_TIMEOUT;
+    unsigned int before = read_once(&nr_cpus);
+
+    write_once(&ap_stack, STACKS_BASE + (uint64_t)(id + 1) * STACK_BLOCK_SIZE -
+                              sizeof(struct cpu) -
+                              sizeof(struct cpu_user_regs));
+    kick_alive(id);
+    while (read_once(&nr_cpus) == before && now() < deadline)
+        __builtin_ia32_pause();
+    return read_once(&nr_cpus) != before;
+}
+
+void smp_start(void)
+{
+    ap_cr3 = virt_to_mfn(hv_l4) << PAGE_SHIFT;
+    memcpy(directmap + AP_TRAMPOLINE, ap_trampoline,
+           (size_t)(ap_trampoline_end - ap_trampoline));
+    for (unsigned int id = 1; id < acpi.nr_cpus; id++)
+        if (!start(id)) {
+            printk("CPU %u (APIC %u) does not start; going on without\n", id,
+                   acpi.apic_id[id]);
+            return;
+        }
+}
+
+/* nr_cpus is the number of the CPU that is being started. */
+void smp_cpu_main(void)
+{
+    cpu_init(nr_cpus);
+    apic_init_cpu();
+    this_cpu()->need_resched = 1;
+    cpu_start_guests();
+}
+
+static void flush_here(struct cpu *c)
+{
+    uint64_t wanted = atomic_xchg(&c->flush_wanted, 0);
+
+    write_cr3(c->cr3);
+    /* Only now may the askers go on. */
+    __atomic_fetch_or(&c->flush_done, wanted, __ATOMIC_SEQ_CST);
+}
+
+void smp_serve(void)
+{
+    struct cpu *c = this_cpu();
+
+    if (read_once(&c->flush_wanted))
+        flush_here(c);
+}
+
+void spin_relax(void)
+{
+    __builtin_ia32_pause();
+    smp_serve();
+}
+
+static void ask_flush(unsigned int target, uint64_t me)
+{
+    struct cpu *c = cpus[target];
+
+    __atomic_fetch_and(&c->flush_done, ~me, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&c->flush_wanted, me, __ATOMIC_SEQ_CST);
+    apic_send_ipi(c->apic_id, VECTOR_SERVE);
+}
+
+static void flush_others(struct domain *d)
+{
+    struct cpu *own = this_cpu();
+    uint64_t me = 1ull << own->id;
+    uint64_t targets = load_seq_cst(&d->cpu_mask) & ~me;
+
+    for (uint64_t left = targets; left; left &= left - 1)
+        ask_flush((unsigned int)__builtin_ctzll(left), me);
+    for (uint64_t left = targets; left; left &= left - 1)
+        while (!(load_acquire(&cpus[__builtin_ctzll(left)]->flush_done) & me))
+            spin_relax();
+}
+
+void tlb_flush_domain(struct domain *d)
+{
+    struct cpu *c = this_cpu();
+
+    if (c->current && c->current->domain == d)
+        write_cr3(c->cr3);
+    flush_others(d);
+}
+
+/* A page here; the others, who are rarer, flush all. */
+void tlb_flush_domain_page(struct domain *d, uint64_t va)
+{
+    struct vcpu *v = current_vcpu();
+
+    if (v && v->domain == d)
+        invlpg(va);
+    flush_others(d);
+}
+
+/* ---- Parking: others come to rest on their way out, holding nothing. ---- */
+
+void smp_park_here(void)
+{
+    struct cpu *c = this_cpu();
+
+    while (load_acquire(&parker) && parker != c->id + 1) {
+        store_release(&c->parked, true);
+        spin_relax();
+    }
+    store_release(&c->parked, false);
+}
+
+void smp_park_others(void)
+{
+    uint32_t nobody = 0, me = this_cpu()->id + 1;
+
+    while (!atomic_cas(&parker, &nobody, me)) {
+        nobody = 0;
+        smp_park_here();
+    }
+    for (unsigned int i = 0; i < nr_cpus; i++) {
+        if (i + 1 == me)
+            continue;
+        write_once(&cpus[i]->need_resched, 1);
+        apic_send_ipi(cpus[i]->apic_id, VECTOR_KICK);
+        while (!load_acquire(&cpus[i]->parked))
+            spin_relax();
+    }
+}
+
+void smp_release_others(void)
+{
+    store_release(&parker, 0);
+}
