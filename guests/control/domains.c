@@ -234,6 +234,8 @@ static void forget(struct dom *d)
     pages_free(d, PAGES(struct dom));
 }
 
+static void note_first_line(struct dom *d);
+
 /* It has ended, or is to end: say so, let go of it, take everything back. */
 static int finish(struct dom *d, char *text)
 {
@@ -244,6 +246,7 @@ static int finish(struct dom *d, char *text)
     if (!d->info.ended)
         d->info.ended = clock_now();
     domcon_close(&d->console);
+    note_first_line(d);
     remember(d);
     count_end(d);
     wire_update();
@@ -503,40 +506,56 @@ static bool waits_for_operator(const struct dom *d)
            d->info.state == BELFRY_STATE_PAUSED;
 }
 
+/* Who has spoken for the first time, in that order. */
+static struct {
+    char name[BELFRY_NAME_SIZE];
+    uint64_t time; /* since the hypervisor's first line */
+} spoke[DOMAINS_MAX];
+static unsigned int nr_spoke;
+
+static void note_first_line(struct dom *d)
+{
+    if (!d->console.first_line || d->noted)
+        return;
+    d->noted = true;
+    if (up_reported || nr_spoke == DOMAINS_MAX)
+        return;
+    string_copy(spoke[nr_spoke].name, d->info.name, BELFRY_NAME_SIZE);
+    spoke[nr_spoke++].time = since_boot(d->console.first_line);
+}
+
 static void report_up(void)
 {
     char list[200] = "";
     size_t used = 0;
     uint64_t last = 0;
-    unsigned int count = 1;
 
-    if (up_reported)
-        return;
-    for_each_dom (d) {
-        uint64_t t = d->console.first_line;
+    up_reported = true;
+    for (unsigned int i = 0; i < nr_spoke; i++) {
+        uint64_t t = spoke[i].time;
 
-        if (!t && !waits_for_operator(d))
-            return;
-        if (!t)
-            continue;
-        count++;
         last = t > last ? t : last;
         if (used < sizeof(list) - 48)
             used += (size_t)format_string(
-                list + used, sizeof(list) - used, ", %s %llu.%02llu",
-                d->info.name,
-                (unsigned long long)since_boot(t) / 1000000000,
-                (unsigned long long)since_boot(t) / 10000000 % 100);
+                list + used, sizeof(list) - used, "%s%s %llu.%02llu",
+                i ? ", " : "", spoke[i].name,
+                (unsigned long long)t / 1000000000,
+                (unsigned long long)t / 10000000 % 100);
     }
-    up_reported = true;
-    if (!last)
-        return;
-    last = since_boot(last);
-    log_line("control",
-             "up: %u domains in %llu.%02llu s after the hypervisor's first "
-             "line (%s)",
-             count, (unsigned long long)last / 1000000000,
-             (unsigned long long)last / 10000000 % 100, list + 2);
+    if (nr_spoke > 0)
+        log_line("control",
+                 "up: %u domains in %llu.%02llu s after the hypervisor's "
+                 "first line (%s)",
+                 nr_spoke + 1, (unsigned long long)last / 1000000000,
+                 (unsigned long long)last / 10000000 % 100, list);
+}
+
+static bool all_have_spoken(void)
+{
+    for_each_dom (d)
+        if (!d->console.first_line && !waits_for_operator(d))
+            return false;
+    return true;
 }
 
 /* Does the machine have to go on for this domain? */
@@ -585,6 +604,8 @@ static void check_batch(void)
         domcon_work(&d->console);
         bad_verdict |= d->console.bad_verdict;
     }
+    if (!up_reported)
+        report_up();
     log_line("control",
              "%u domains, %u ended well, %u services, %u crashed%s%s; "
              "stopping",
@@ -603,8 +624,10 @@ bool domains_work(void)
     for_each_dom (d) {
         more |= domcon_work(&d->console);
         more |= store_ring_work(&d->ring);
+        note_first_line(d);
     }
-    report_up();
+    if (!up_reported && all_have_spoken())
+        report_up();
     return more;
 }
 
@@ -649,6 +672,15 @@ static void check_built(void)
     }
 }
 
+static unsigned int count_served(void)
+{
+    unsigned int count = 0;
+
+    for_each_dom (d)
+        count++;
+    return count;
+}
+
 void domains_start(bool batch)
 {
     evtchn_port_t port;
@@ -661,5 +693,6 @@ void domains_start(bool batch)
     changed = false;
     list_all();
     check_built();
+    log_line("control", "serving %u domains", count_served());
     domains_look();
 }

@@ -31,6 +31,7 @@ struct dom {
     struct module *module;     /* NULL: none has its name */
     bool seen;                 /* in the present look */
     bool started;              /* by us or an operator */
+    bool noted;                /* its first line was */
     struct domcon console;
     struct store_ring ring;
 };

@@ -542,12 +542,63 @@ static int op_transaction_start(struct request *r)
     return answer_text(r, id);
 }
 
+#define CONFLICTS_MANY 3u  /* then a domain is favoured */
+#define HELD_BACK_MAX  16u /* so long does a favour last that is not used */
+
+/* Who failed most often has the next turn. */
+static void choose_favoured(struct xs *xs)
+{
+    uint32_t most = CONFLICTS_MANY - 1;
+
+    xs->favoured = NULL;
+    xs->held_back = 0;
+    list_for_each (l, &xs->connections) {
+        struct xs_conn *c = container_of(l, struct xs_conn, link);
+
+        if (c->conflicts <= most)
+            continue;
+        most = c->conflicts;
+        xs->favoured = c;
+    }
+}
+
+static bool stands_back(struct xs_conn *c)
+{
+    struct xs *xs = c->xs;
+
+    if (!xs->favoured || xs->favoured == c || is_privileged(c))
+        return false;
+    if (xs->held_back++ < HELD_BACK_MAX)
+        return true;
+    xs->favoured->conflicts = 0;
+    choose_favoured(xs);
+    return false;
+}
+
+/* Conflicts are found when a transaction ends, so one that takes its time
+ * would lose to quick ones for ever: see CONFLICTS_MANY. */
+static int commit(struct xs_conn *c, struct tree_txn *txn)
+{
+    int err;
+
+    if (stands_back(c)) {
+        tree_txn_abort(txn);
+        c->conflicts++;
+        return -EAGAIN;
+    }
+    err = tree_txn_commit(txn);
+    c->conflicts = err == -EAGAIN ? c->conflicts + 1 : 0;
+    if (!c->xs->favoured || c->xs->favoured == c)
+        choose_favoured(c->xs);
+    return err;
+}
+
 static int op_transaction_end(struct request *r)
 {
-    bool commit = r->path[0] == 'T';
+    bool keep = r->path[0] == 'T';
     struct transaction *t = NULL;
 
-    if ((!commit && r->path[0] != 'F') || r->path[1])
+    if ((!keep && r->path[0] != 'F') || r->path[1])
         return -EINVAL;
     list_for_each (l, &r->conn->transactions)
         if (container_of(l, struct transaction, link)->txn == r->txn)
@@ -557,8 +608,8 @@ static int op_transaction_end(struct request *r)
     list_remove(&t->link);
     tree_free(t);
     answer_ok(r);
-    if (commit)
-        return tree_txn_commit(r->txn);
+    if (keep)
+        return commit(r->conn, r->txn);
     tree_txn_abort(r->txn);
     return 0;
 }
@@ -703,6 +754,8 @@ void xs_conn_close(struct xs_conn *c)
     list_for_each_safe (l, &c->events)
         drop_event(c, container_of(l, struct event, link));
     list_remove(&c->link);
+    if (c->xs->favoured == c)
+        choose_favoured(c->xs);
 }
 
 int xs_create(struct xs *xs)

@@ -27,6 +27,10 @@ struct xs {
     struct tree *tree;
     struct list connections;
     uint64_t events_dropped; /* for domains that do not read them */
+    /* The connection whose transactions failed most often: until it has
+     * tried again, other domains' transactions fail.  NULL: none. */
+    struct xs_conn *favoured;
+    uint32_t held_back; /* commits that failed for its sake */
 };
 
 struct xs_conn {
@@ -35,6 +39,7 @@ struct xs_conn {
     uint16_t id;
     struct list watches, transactions, events;
     uint32_t nr_watches, next_transaction, event_bytes;
+    uint32_t conflicts; /* commits in a row that met one */
     uint32_t event_sent; /* of the first event */
     uint32_t reply_length, reply_sent;
     bool in_reply; /* the reply has begun to be sent */

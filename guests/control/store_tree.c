@@ -670,7 +670,7 @@ static int draft_set_perms(struct draft *d, uint16_t who, const char *path,
         return -EACCES;
     if (perms[0].id != n->perm[0].id && !privileged)
         return -EPERM;
-    if (!domain_find(t, perms[0].id))
+    if (!domain_find(t, perms[0].id) || (depth == 0 && perms[0].id != 0))
         return -EINVAL;
     copy = node_with_value(t, n, blob_get(n->value));
     if (!copy)
