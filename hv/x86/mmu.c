@@ -575,10 +575,8 @@ static int grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
     }
 
     write_once(slot, moved);
-    if (contains_pte || new_addr)
-        tlb_flush_domain(v->domain);
-    else
-        tlb_flush_domain_page(v->domain, addr);
+    /* All of it: the table may be mapped at other addresses as well. */
+    tlb_flush_domain(v->domain);
     return GNTST_okay;
 }
 
