@@ -57,7 +57,7 @@ struct evtchn *evtchn_lock_with_peer(struct evtchn *chn)
         if (spin_trylock(&peer->lock))
             return peer;
         spin_unlock(&chn->lock);
-        __builtin_ia32_pause();
+        spin_relax();
     }
 }
 

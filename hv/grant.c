@@ -221,7 +221,7 @@ static struct maptrack *record_begin(struct grant_table *gt, uint32_t handle)
             return NULL;
         if (!(flags & BUSY))
             return m;
-        __builtin_ia32_pause();
+        spin_relax();
     }
 }
 
