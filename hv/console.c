@@ -113,12 +113,17 @@ void printk_guest(uint16_t domid, const char *fmt, ...)
     machine_log_grown();
 }
 
+void console_begin_panic(void)
+{
+    log_lock.held = 0; /* whoever holds it will not go on */
+    panicking = true;
+}
+
 void panic(const char *fmt, ...)
 {
     va_list args;
 
-    log_lock.held = 0; /* whoever holds it will not go on */
-    panicking = true;
+    console_begin_panic();
     printk("\nPANIC on CPU %u: ", nr_cpus ? this_cpu()->id : 0);
     va_start(args, fmt);
     print(fmt, args);

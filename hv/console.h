@@ -18,6 +18,10 @@ __attribute__((format(printf, 1, 2))) void printk(const char *fmt, ...);
 __attribute__((format(printf, 2, 3))) void printk_guest(uint16_t domid,
                                                         const char *fmt, ...);
 
+/* From now on lines go to COM1 whoever shows the log, and no lock of the
+ * console holds them up: this machine will not go on. */
+void console_begin_panic(void);
+
 /* Report and stop the machine with a failing status. */
 __attribute__((noreturn, format(printf, 1, 2))) void panic(const char *fmt,
                                                            ...);

@@ -32,99 +32,44 @@ static long no_such_call(struct vcpu *v)
     return -ENOSYS;
 }
 
-/* Calls that PV64 guests may know of and that answer, with a reason. */
-static long not_for_this_guest(struct vcpu *v)
-{
-    (void)v;
-    refuse_reason("only for domains that this hypervisor does not have");
-    return -ENOSYS;
-}
-
 static long not_permitted(struct vcpu *v)
 {
     (void)v;
     return -EPERM;
 }
 
-#define ROW(fn) (hypercall_fn *)(uintptr_t)(fn)
+/* The calls there are: do_NAME() is the row of number __HYPERVISOR_NAME. */
+#define HYPERCALLS(X)                                                          \
+    X(set_trap_table) X(mmu_update) X(set_gdt) X(stack_switch)                 \
+    X(set_callbacks) X(fpu_taskswitch) X(set_debugreg) X(get_debugreg)         \
+    X(update_descriptor) X(memory_op) X(multicall) X(update_va_mapping)        \
+    X(set_timer_op) X(xen_version) X(console_io) X(grant_table_op)             \
+    X(vm_assist) X(update_va_mapping_otherdomain) X(iret) X(vcpu_op)           \
+    X(set_segment_base) X(mmuext_op) X(sched_op) X(callback_op)                \
+    X(event_channel_op) X(physdev_op) X(belfry_op)
+
+/* Rows take fewer arguments than they are called with: the registers beyond
+ * them are simply not looked at. */
+#define ROW(name)                                                              \
+    [__HYPERVISOR_##name] = (hypercall_fn *)(uintptr_t)(do_##name),
+#define NAME(name) [__HYPERVISOR_##name] = #name,
+#define REFUSED(name, fn)                                                      \
+    [__HYPERVISOR_##name] = (hypercall_fn *)(uintptr_t)(fn),
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init" /* all rows, then some */
 
-/* Rows take fewer arguments than they are called with: the registers beyond
- * them are simply not looked at. */
 hypercall_fn *const hypercall_table[NR_HYPERCALLS] = {
-    [0 ... NR_HYPERCALLS - 1] = ROW(no_such_call),
-    [__HYPERVISOR_set_trap_table] = ROW(do_set_trap_table),
-    [__HYPERVISOR_mmu_update] = ROW(do_mmu_update),
-    [__HYPERVISOR_set_gdt] = ROW(do_set_gdt),
-    [__HYPERVISOR_stack_switch] = ROW(do_stack_switch),
-    [__HYPERVISOR_set_callbacks] = ROW(do_set_callbacks),
-    [__HYPERVISOR_fpu_taskswitch] = ROW(do_fpu_taskswitch),
-    [__HYPERVISOR_platform_op] = ROW(not_permitted),
-    [__HYPERVISOR_set_debugreg] = ROW(do_set_debugreg),
-    [__HYPERVISOR_get_debugreg] = ROW(do_get_debugreg),
-    [__HYPERVISOR_update_descriptor] = ROW(do_update_descriptor),
-    [__HYPERVISOR_memory_op] = ROW(do_memory_op),
-    [__HYPERVISOR_multicall] = ROW(do_multicall),
-    [__HYPERVISOR_update_va_mapping] = ROW(do_update_va_mapping),
-    [__HYPERVISOR_set_timer_op] = ROW(do_set_timer_op),
-    [__HYPERVISOR_xen_version] = ROW(do_xen_version),
-    [__HYPERVISOR_console_io] = ROW(do_console_io),
-    [__HYPERVISOR_grant_table_op] = ROW(do_grant_table_op),
-    [__HYPERVISOR_vm_assist] = ROW(do_vm_assist),
-    [__HYPERVISOR_update_va_mapping_otherdomain] =
-        ROW(do_update_va_mapping_otherdomain),
-    [__HYPERVISOR_iret] = ROW(do_iret),
-    [__HYPERVISOR_vcpu_op] = ROW(do_vcpu_op),
-    [__HYPERVISOR_set_segment_base] = ROW(do_set_segment_base),
-    [__HYPERVISOR_mmuext_op] = ROW(do_mmuext_op),
-    [__HYPERVISOR_sched_op] = ROW(do_sched_op),
-    [__HYPERVISOR_callback_op] = ROW(do_callback_op),
-    [__HYPERVISOR_event_channel_op] = ROW(do_event_channel_op),
-    [__HYPERVISOR_physdev_op] = ROW(do_physdev_op),
-    [__HYPERVISOR_hvm_op] = ROW(not_for_this_guest),
-    [__HYPERVISOR_sysctl] = ROW(not_permitted),
-    [__HYPERVISOR_domctl] = ROW(not_permitted),
-    [__HYPERVISOR_arch_7] = ROW(do_belfry_op),
+    [0 ... NR_HYPERCALLS - 1] = (hypercall_fn *)(uintptr_t)no_such_call,
+    HYPERCALLS(ROW)
+    REFUSED(platform_op, not_permitted)
+    REFUSED(sysctl, not_permitted)
+    REFUSED(domctl, not_permitted)
 };
 
 #pragma GCC diagnostic pop
 
-static const char *const hypercall_name[NR_HYPERCALLS] = {
-    [__HYPERVISOR_set_trap_table] = "set_trap_table",
-    [__HYPERVISOR_mmu_update] = "mmu_update",
-    [__HYPERVISOR_set_gdt] = "set_gdt",
-    [__HYPERVISOR_stack_switch] = "stack_switch",
-    [__HYPERVISOR_set_callbacks] = "set_callbacks",
-    [__HYPERVISOR_fpu_taskswitch] = "fpu_taskswitch",
-    [__HYPERVISOR_platform_op] = "platform_op",
-    [__HYPERVISOR_set_debugreg] = "set_debugreg",
-    [__HYPERVISOR_get_debugreg] = "get_debugreg",
-    [__HYPERVISOR_update_descriptor] = "update_descriptor",
-    [__HYPERVISOR_memory_op] = "memory_op",
-    [__HYPERVISOR_multicall] = "multicall",
-    [__HYPERVISOR_update_va_mapping] = "update_va_mapping",
-    [__HYPERVISOR_set_timer_op] = "set_timer_op",
-    [__HYPERVISOR_xen_version] = "xen_version",
-    [__HYPERVISOR_console_io] = "console_io",
-    [__HYPERVISOR_grant_table_op] = "grant_table_op",
-    [__HYPERVISOR_vm_assist] = "vm_assist",
-    [__HYPERVISOR_update_va_mapping_otherdomain] =
-        "update_va_mapping_otherdomain",
-    [__HYPERVISOR_iret] = "iret",
-    [__HYPERVISOR_vcpu_op] = "vcpu_op",
-    [__HYPERVISOR_set_segment_base] = "set_segment_base",
-    [__HYPERVISOR_mmuext_op] = "mmuext_op",
-    [__HYPERVISOR_sched_op] = "sched_op",
-    [__HYPERVISOR_callback_op] = "callback_op",
-    [__HYPERVISOR_event_channel_op] = "event_channel_op",
-    [__HYPERVISOR_physdev_op] = "physdev_op",
-    [__HYPERVISOR_hvm_op] = "hvm_op",
-    [__HYPERVISOR_sysctl] = "sysctl",
-    [__HYPERVISOR_domctl] = "domctl",
-    [__HYPERVISOR_arch_7] = "belfry_op",
-};
+static const char *const hypercall_name[NR_HYPERCALLS] = { HYPERCALLS(NAME) };
 
 long hypercall_refused(long error);
 long hypercall_unknown(void);
@@ -133,7 +78,7 @@ static const char *name_of(uint64_t number)
 {
     const char *name = number < NR_HYPERCALLS ? hypercall_name[number] : NULL;
 
-    return name ? name : "unknown hypercall";
+    return name ? name : "hypercall that does not exist";
 }
 
 /* A large negative result that is no error number is a value (debug

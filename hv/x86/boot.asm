@@ -107,6 +107,16 @@ switch_stack:
         call    rsi
         ud2
 
+; void load_hv_selectors(void): CS and SS of the GDT that is loaded now.
+global load_hv_selectors
+load_hv_selectors:
+        mov     eax, HV_SS
+        mov     ss, eax
+        pop     rax
+        push    HV_CS
+        push    rax
+        retfq
+
 ; ---- Other CPUs --------------------------------------------------------------
 ;
 ; Copied to AP_TRAMPOLINE, a page below 1 MiB, where the start-up IPI sends a

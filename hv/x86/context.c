@@ -37,14 +37,6 @@ void arch_vcpu_free(struct vcpu *v)
         free_page_memory(v->arch.xsave);
 }
 
-/* What a guest's flags may not hold, whatever it asks for. */
-static uint64_t clean_rflags(uint64_t flags)
-{
-    flags &= ~(uint64_t)(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_NT | EFLAGS_VIF |
-                         EFLAGS_VIP);
-    return (flags & 0x3fffff) | EFLAGS_IF | EFLAGS_MBS;
-}
-
 static bool entries_ok(const struct vcpu_guest_context *c)
 {
     for (unsigned int i = 0; i < 256; i++)
@@ -77,7 +69,7 @@ static void set_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     struct arch_vcpu *a = &v->arch;
 
     v->regs = c->user_regs;
-    v->regs.rflags = clean_rflags(c->user_regs.rflags);
+    v->regs.rflags = guest_rflags(c->user_regs.rflags);
     v->regs.cs |= 3;
     v->regs.ss |= 3;
     v->regs.entry_vector = 0;

@@ -23,16 +23,15 @@ struct gate {
 };
 
 extern char trap_stubs[], syscall_stubs[];
-extern char cpu_stacks[];
 
-bool cpu_has_smap, cpu_has_fsgsbase, cpu_has_xsave;
-uint32_t xsave_size = 512;
+bool cpu_has_smap;
 unsigned int nr_cpus;
 struct cpu *cpus[MAX_CPUS];
 uint64_t hv_gdt[512] __attribute__((aligned(PAGE_SIZE)));
 static struct gate idt[256] __attribute__((aligned(16)));
 
 bool fpu_load(const void *area);
+void load_hv_selectors(void);
 
 static uint64_t *gdt_slot(uint16_t selector)
 {
@@ -115,15 +114,12 @@ static void load_image_gdt(struct cpu *c)
 static void init_control_registers(void)
 {
     struct cpuid leaf1 = cpuid(1, 0), leaf7 = cpuid(7, 0);
-    uint64_t cr4 = read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_DE | CR4_MCE;
+    uint64_t cr4 = read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_DE | CR4_MCE |
+                   CR4_OSXSAVE | CR4_FSGSBASE;
 
-    cpu_has_xsave = leaf1.c & 1u << 26;
-    cpu_has_fsgsbase = leaf7.b & 1u << 0;
+    if (!(leaf1.c & 1u << 26) || !(leaf7.b & 1u << 0))
+        panic("this processor lacks XSAVE or FSGSBASE (it is older than 2012)");
     cpu_has_smap = leaf7.b & 1u << 20;
-    if (cpu_has_xsave)
-        cr4 |= CR4_OSXSAVE;
-    if (cpu_has_fsgsbase)
-        cr4 |= CR4_FSGSBASE;
     if (leaf7.b & 1u << 7)
         cr4 |= CR4_SMEP;
     if (cpu_has_smap)
@@ -136,15 +132,9 @@ static void init_control_registers(void)
 /* x87, SSE and AVX: what a guest of this ABI can expect everywhere. */
 static void init_fpu(void)
 {
-    struct cpuid leaf;
-
-    if (!cpu_has_xsave)
-        return;
-    leaf = cpuid(13, 0);
-    xsetbv(leaf.a & 7);
-    xsave_size = cpuid(13, 0).b;
-    if (xsave_size > PAGE_SIZE)
-        panic("FPU state of %u bytes does not fit in a page", xsave_size);
+    xsetbv(cpuid(13, 0).a & 7);
+    if (cpuid(13, 0).b > PAGE_SIZE)
+        panic("FPU state of %u bytes does not fit in a page", cpuid(13, 0).b);
 }
 
 static void init_syscall(unsigned int id)
@@ -180,6 +170,7 @@ void cpu_init(unsigned int id)
     }
     init_tss(c, block);
     load_image_gdt(c);
+    load_hv_selectors();
     load_idt(&p);
     load_tr((uint16_t)(HV_TSS + 16 * id));
     load_ldt(0);
@@ -233,34 +224,19 @@ static void save_segment_bases(struct arch_vcpu *a)
     uint64_t *own = a->kernel_mode ? &a->gs_base_kernel : &a->gs_base_user;
     uint64_t *other = a->kernel_mode ? &a->gs_base_user : &a->gs_base_kernel;
 
-    if (cpu_has_fsgsbase) {
-        a->fs_base = read_fsbase();
-        *own = read_gsbase();
-        swapgs();
-        *other = read_gsbase();
-        swapgs();
-        return;
-    }
-    a->fs_base = read_msr(MSR_FS_BASE);
-    *own = read_msr(MSR_GS_BASE);
-    *other = read_msr(MSR_SHADOW_GS_BASE);
+    a->fs_base = read_fsbase();
+    *own = read_gsbase();
+    swapgs();
+    *other = read_gsbase();
+    swapgs();
 }
 
 static void load_segment_bases(const struct arch_vcpu *a)
 {
-    uint64_t own = a->kernel_mode ? a->gs_base_kernel : a->gs_base_user;
-    uint64_t other = a->kernel_mode ? a->gs_base_user : a->gs_base_kernel;
-
-    if (cpu_has_fsgsbase) {
-        write_fsbase(a->fs_base);
-        write_gsbase(other);
-        swapgs();
-        write_gsbase(own);
-        return;
-    }
-    write_msr(MSR_FS_BASE, a->fs_base);
-    write_msr(MSR_GS_BASE, own);
-    write_msr(MSR_SHADOW_GS_BASE, other);
+    write_fsbase(a->fs_base);
+    write_gsbase(a->kernel_mode ? a->gs_base_user : a->gs_base_kernel);
+    swapgs();
+    write_gsbase(a->kernel_mode ? a->gs_base_kernel : a->gs_base_user);
 }
 
 static void save_segments(struct arch_vcpu *a)
@@ -291,19 +267,12 @@ static void fpu_save(struct vcpu *v)
 {
     if (v->arch.ts)
         clear_ts();
-    if (cpu_has_xsave)
-        xsave(v->arch.xsave);
-    else
-        fxsave(v->arch.xsave);
+    xsave(v->arch.xsave);
 }
 
 static void fpu_restore(struct vcpu *v)
 {
-    if (cpu_has_xsave) {
-        if (!fpu_load(v->arch.xsave))
-            BUG_ON(true); /* only we write the area */
-    } else
-        fxrstor(v->arch.xsave);
+    BUG_ON(!fpu_load(v->arch.xsave)); /* only we write the area */
     if (v->arch.ts)
         write_cr0(read_cr0() | CR0_TS);
 }

@@ -48,7 +48,7 @@ struct cpu {
     uint64_t cr3;
     struct domain *tables_of; /* whose tables CR3 has; NULL: ours */
     uint64_t flush_wanted, flush_done; /* a bit an asking CPU (smp.c) */
-    bool parked;
+    uint64_t parked_round; /* at rest since this round (smp.c) */
     struct domain *dead_domains; /* to be freed on the way out */
     struct sched_queue queue;
     struct timer_queue timers;
@@ -85,8 +85,7 @@ static inline struct cpu_user_regs *current_regs(void)
 
 /* Bring up this CPU: tables, control registers, FPU, SYSCALL. */
 void cpu_init(unsigned int id);
-extern bool cpu_has_smap, cpu_has_fsgsbase, cpu_has_xsave;
-extern uint32_t xsave_size;
+extern bool cpu_has_smap;
 
 /* entry.asm: false if the selector cannot be loaded (null is, instead). */
 bool load_selector_ds(uint16_t selector);

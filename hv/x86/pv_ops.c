@@ -168,10 +168,7 @@ long do_iret(struct vcpu *v)
     }
     r->rip = f.rip;
     r->cs = (uint16_t)(f.cs | 3);
-    r->rflags = (f.rflags & 0x3fffff &
-                 ~(uint64_t)(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_NT |
-                             EFLAGS_VIF | EFLAGS_VIP)) |
-                EFLAGS_IF | EFLAGS_MBS;
+    r->rflags = guest_rflags(f.rflags);
     r->rsp = f.rsp;
     r->ss = (uint16_t)(f.ss | 3);
     r->entry_vector = 0;
@@ -189,10 +186,7 @@ long do_iret(struct vcpu *v)
 static void set_shadow_gs(uint64_t base)
 {
     swapgs();
-    if (cpu_has_fsgsbase)
-        write_gsbase(base);
-    else
-        write_msr(MSR_GS_BASE, base);
+    write_gsbase(base);
     swapgs();
 }
 
@@ -217,13 +211,13 @@ long do_set_segment_base(struct vcpu *v, uint32_t which, uint64_t base)
     }
     switch (which) {
     case SEGBASE_FS:
-        write_msr(MSR_FS_BASE, base);
+        write_fsbase(base);
         return 0;
     case SEGBASE_GS_USER:
         set_shadow_gs(base);
         return 0;
     case SEGBASE_GS_KERNEL:
-        write_msr(MSR_GS_BASE, base);
+        write_gsbase(base);
         return 0;
     case SEGBASE_GS_USER_SEL:
         return load_user_selector(base);

@@ -23,6 +23,7 @@ extern uint64_t ap_stack;
 uint64_t ap_cr3;
 
 static uint32_t parker; /* 1 + the CPU that has parked the others; 0: none */
+static uint64_t park_round; /* changed by the parker alone */
 
 static void wait_ns(uint64_t ns)
 {
@@ -151,11 +152,15 @@ void smp_park_here(void)
 {
     struct cpu *c = this_cpu();
 
-    while (load_acquire(&parker) && parker != c->id + 1) {
-        store_release(&c->parked, true);
+    for (;;) {
+        uint64_t round = load_acquire(&park_round);
+        uint32_t by = load_acquire(&parker);
+
+        if (!by || by == c->id + 1)
+            return;
+        store_release(&c->parked_round, round);
         spin_relax();
     }
-    store_release(&c->parked, false);
 }
 
 void smp_park_others(void)
@@ -166,12 +171,13 @@ void smp_park_others(void)
         nobody = 0;
         smp_park_here();
     }
+    store_release(&park_round, park_round + 1);
     for (unsigned int i = 0; i < nr_cpus; i++) {
         if (i + 1 == me)
             continue;
         write_once(&cpus[i]->need_resched, 1);
         apic_send_ipi(cpus[i]->apic_id, VECTOR_KICK);
-        while (!load_acquire(&cpus[i]->parked))
+        while (load_acquire(&cpus[i]->parked_round) != park_round)
             spin_relax();
     }
 }

@@ -252,6 +252,7 @@ static void die(struct cpu_user_regs *r)
 {
     const struct vcpu *v = current_vcpu();
 
+    console_begin_panic();
     printk("%s (vector %u, error %#x) in the hypervisor, CPU %u, running %s\n",
            r->entry_vector < NR_EXCEPTIONS ? exception_name[r->entry_vector]
                                            : "interrupt",

@@ -38,9 +38,6 @@
 #define MSR_LSTAR          0xc0000082u
 #define MSR_CSTAR          0xc0000083u
 #define MSR_SYSCALL_MASK   0xc0000084u
-#define MSR_FS_BASE        0xc0000100u
-#define MSR_GS_BASE        0xc0000101u
-#define MSR_SHADOW_GS_BASE 0xc0000102u
 #define EFER_SCE           (1u << 0)
 
 /* Xen's attributes: 0 WB, 1 WT, 2 UC-, 3 UC, 4 WC, 5 WP, 6 UC, 7 UC. */
@@ -186,22 +183,6 @@ static inline void xsave(void *area)
 {
     __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u)
                      : "memory");
-}
-
-static inline void xrstor(const void *area)
-{
-    __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u)
-                     : "memory");
-}
-
-static inline void fxsave(void *area)
-{
-    __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
-}
-
-static inline void fxrstor(const void *area)
-{
-    __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
 
 static inline uint8_t in8(uint16_t port)
