@@ -103,7 +103,7 @@ $(foreach g,$(GUEST_NAMES),$(eval $(call guest_rule,$(g))))
 
 # ---- The host tool. --------------------------------------------------------
 TOOL_SRC := $(wildcard tools/*.c)
-TOOL_OBJ := $(call obj,host,$(TOOL_SRC) hv/elf.c $(filter-out lib/string.c,$(LIB_C)))
+TOOL_OBJ := $(call obj,host,$(TOOL_SRC) $(filter-out lib/string.c,$(LIB_C)))
 $(B)/host/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTFLAGS) -c $< -o $@
@@ -135,7 +135,7 @@ run:
 # whose name ends in _threads also under TSan. ---------------------------------
 PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c $(wildcard evtchn/*.c rings/*.c) \
   $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) \
-  $(wildcard hv/elf.c hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c \
+  $(wildcard hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c \
     hv/x86/start_of_day.c) \
   $(addprefix guests/control/,verdict.c store_tree.c store_ops.c text.c words.c \
     emit.c json.c) \

@@ -4,7 +4,7 @@
  * Only for people to read: an address without a name is the empty string.
  */
 #include "hv/domain.h"
-#include "hv/elf.h"
+#include "lib/elf.h"
 #include "hv/modules.h"
 #include "hv/x86/cpu.h"
 #include "lib/format.h"

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "hv/elf.h"
+#include "lib/elf.h"
 #include "tools/check.h"
 
 #define MODULES_MOST   64u /* as the hypervisor's table */

@@ -2,7 +2,7 @@
  * A system description, checked.
  *
  * What the checker accepts, the hypervisor accepts: both read a domain's
- * line with lib/args.h and its image with hv/elf.h.
+ * line with lib/args.h and its image with lib/elf.h.
  */
 #ifndef TOOLS_CHECK_H
 #define TOOLS_CHECK_H

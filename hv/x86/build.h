@@ -9,7 +9,7 @@
 #define X86_BUILD_H
 
 #include "hv/domain.h"
-#include "hv/elf.h"
+#include "lib/elf.h"
 #include "hv/modules.h"
 #include "hv/x86/start_of_day.h"
 

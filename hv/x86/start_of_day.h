@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hv/elf.h"
+#include "lib/elf.h"
 
 struct start_of_day {
     uint64_t nr_pages; /* of the whole domain */

@@ -9,7 +9,7 @@
 
 #include <xen/elfnote.h>
 
-#include "hv/elf.h"
+#include "lib/elf.h"
 #include "lib/errno.h"
 
 #define BASE     0xffffffff80000000ULL

@@ -5,7 +5,7 @@
  * bytes_at() and string_at(), which check that it lies inside, and sums of
  * the image's numbers are made only after a check that they do not wrap.
  */
-#include "hv/elf.h"
+#include "lib/elf.h"
 
 #include <xen/elfnote.h>
 

@@ -2,8 +2,8 @@
  * Xen PV64 ELF images: bounds-checked access to headers, notes and symbols.
  * Pure: works on any bytes, also hostile ones.
  */
-#ifndef HV_ELF_H
-#define HV_ELF_H
+#ifndef LIB_ELF_H
+#define LIB_ELF_H
 
 #include <stdbool.h>
 #include <stddef.h>
