@@ -103,12 +103,15 @@ $(foreach g,$(GUEST_NAMES),$(eval $(call guest_rule,$(g))))
 
 # ---- The host tool. --------------------------------------------------------
 TOOL_SRC := $(wildcard tools/*.c)
-TOOL_OBJ := $(call obj,host,$(TOOL_SRC) $(filter-out lib/string.c,$(LIB_C)))
+TOOL_OBJ := $(call obj,host,$(TOOL_SRC))
 $(B)/host/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTFLAGS) -c $< -o $@
-$(B)/belfry: $(TOOL_OBJ)
-	$(CC) $(TOOL_OBJ) -ljansson -o $@
+$(B)/host/lib.a: $(call obj,host,$(filter-out lib/string.c,$(LIB_C)))
+	@rm -f $@
+	ar rcs $@ $^
+$(B)/belfry: $(TOOL_OBJ) $(B)/host/lib.a
+	$(CC) $^ -ljansson -o $@
 
 # ---- Images. ---------------------------------------------------------------
 DISK ?= $(B)/disk.img
