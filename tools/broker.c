@@ -43,7 +43,7 @@
 struct client {
     int fd; /* -1: free */
     struct buffer in, out;
-    bool finished; /* it sends no more; gone when out is empty */
+    bool finished; /* it sends no more */
 };
 
 /* The request under way. */
@@ -641,9 +641,24 @@ static void serve_client(struct broker *b, int index, short events)
         if (n == 0)
             client->finished = true;
     }
-    if (client->finished && !client->out.length && !client->in.length &&
-        b->exchange.client != index)
-        drop_client(b, index);
+}
+
+/* Clients that send no more and have got all they asked for.  What is left in
+ * `in` is then no whole line. */
+static void drop_finished(struct broker *b)
+{
+    const struct exchange *e = &b->exchange;
+
+    for (int i = 0; i < MAX_CLIENTS; i++) {
+        const struct client *client = &b->clients[i];
+
+        if (client->fd < 0 || !client->finished || client->out.length ||
+            (e->active && e->client == i))
+            continue;
+        if (!client->in.length ||
+            !memchr(client->in.data, '\n', client->in.length))
+            drop_client(b, i);
+    }
 }
 
 /* One entry of the poll set per thing; an fd of -1 is ignored by poll. */
@@ -771,6 +786,7 @@ static void loop(struct broker *b)
         if (poll(set, SLOT_CLIENTS + MAX_CLIENTS, poll_time(b)) > 0)
             serve(b, set);
         take_all_requests(b);
+        drop_finished(b);
         check_times(b);
     }
 }

@@ -502,13 +502,11 @@ static double cell_oldest(const struct listing *listing, const json_t *row,
 static double cell_fault(const struct listing *listing, const json_t *row,
                          char *buf, size_t size)
 {
-    int64_t fault = row_number(row, "fault");
-
     (void)listing;
-    if (fault)
-        snprintf(buf, size, "fault %lld", (long long)fault);
+    if (row_true(row, "fault"))
+        snprintf(buf, size, "fault");
 
-    return (double)fault;
+    return row_true(row, "fault");
 }
 
 static const struct column ring_columns[] = {
