@@ -17,10 +17,10 @@
 
 /* One direction, as one side sees it. */
 struct stream {
-    uint8_t *data; /* size bytes, shared */
-    uint32_t size; /* power of two */
+    uint8_t *data;         /* size bytes, shared */
+    uint32_t size;         /* power of two */
     uint32_t *prod, *cons; /* shared indices */
-    uint32_t own;  /* private copy of the index this side writes */
+    uint32_t own;          /* private copy of the index this side writes */
 };
 
 /* Attach to a direction at the indices it has now (a peer may have written

@@ -11,6 +11,7 @@
 
 #define BUDGET 64u /* requests of one frontend in a row */
 #define BUSES  4u
+#define TOLD   8u /* connections of one device that are spoken of */
 
 /* A driver that takes devices from the store. */
 struct bus {
@@ -27,7 +28,8 @@ static struct list devices = { &devices, &devices };
 
 int back_reply(struct back *b, const void *response)
 {
-    return ring_back_put(&b->ring, response, b->driver->protocol->response_size);
+    return ring_back_put(&b->ring, response,
+                         b->driver->protocol->response_size);
 }
 
 int back_garbage(struct back *b, const char *reason)
@@ -54,11 +56,19 @@ static void set_state(struct back *b, enum xenbus_state state)
         xenbus_state_write(b->path, state);
 }
 
+/* A frontend that comes and goes all day does not fill the log. */
+static bool is_told(const struct back *b)
+{
+    return b->connections <= TOLD;
+}
+
 static void disconnect(struct back *b)
 {
     if (!b->connected)
         return;
     b->connected = false;
+    if (!b->banned && is_told(b))
+        printf("%s: closed after %lu requests\n", b->name, b->served);
     ring_stats_remove(b->stats);
     b->stats = NULL;
     if (*b->path) {
@@ -74,7 +84,8 @@ static void disconnect(struct back *b)
 /* It had its chance: said once, and not let in again. */
 static void ban(struct back *b, const char *reason)
 {
-    printf("%s: disconnected: %s\n", b->name, reason);
+    printf("%s: disconnected after %lu requests: %s\n", b->name, b->served,
+           reason);
     b->banned = true;
     disconnect(b);
     set_state(b, XenbusStateClosed);
@@ -84,8 +95,8 @@ static void ban(struct back *b, const char *reason)
 static int serve_one(struct back *b)
 {
     static _Alignas(8) uint8_t request[PROTOCOL_MESSAGE_MAX];
-    int error = ring_back_take(&b->ring, request,
-                               b->driver->protocol->request_size);
+    int error =
+        ring_back_take(&b->ring, request, b->driver->protocol->request_size);
 
     if (error == -EAGAIN)
         return error;
@@ -172,8 +183,8 @@ static int bind_port(struct back *b)
 static int begin_service(struct back *b, void *page, const char *shown)
 {
     const struct protocol *p = b->driver->protocol;
-    int error = ring_back_attach(&b->ring, page, PAGE_SIZE,
-                                 protocol_slot_size(p));
+    int error =
+        ring_back_attach(&b->ring, page, PAGE_SIZE, protocol_slot_size(p));
 
     if (error)
         return error;
@@ -181,6 +192,9 @@ static int begin_service(struct back *b, void *page, const char *shown)
     b->connected = true;
     b->rang = true;
     b->served = 0;
+    if (++b->connections <= TOLD)
+        printf("%s: connected%s\n", b->name,
+               b->connections == TOLD ? "; the next times are not told" : "");
     return b->driver->connect ? b->driver->connect(b) : 0;
 }
 
@@ -209,14 +223,18 @@ static int connect_device(struct back *b)
 static void try_to_connect(struct back *b)
 {
     int error = connect_device(b);
+    char reason[64];
 
     if (!error) {
         set_state(b, XenbusStateConnected);
         return;
     }
-    printf("%s: cannot connect: error %d\n", b->name, error);
-    ban(b, error == -EOPNOTSUPP ? "its frontend speaks another ABI"
-                                : "its frontend's ring cannot be reached");
+    format_string(reason, sizeof(reason),
+                  error == -EOPNOTSUPP
+                      ? "its frontend speaks another ABI"
+                      : "its frontend's ring cannot be reached: error %d",
+                  error);
+    ban(b, reason);
 }
 
 /* ---- The handshake. ---- */
@@ -258,8 +276,8 @@ static void name_device(struct back *b, const char *node)
 {
     char *dev = back_read(b, "dev");
 
-    format_string(b->name, sizeof(b->name), "%s of domain %u",
-                  dev ? dev : node, b->peer);
+    format_string(b->name, sizeof(b->name), "%s of domain %u", dev ? dev : node,
+                  b->peer);
     mem_free(dev);
 }
 
@@ -362,7 +380,8 @@ static void scan(struct bus *bus)
     unsigned int count;
     char *domains = store_directory(bus->path, &count, NULL);
 
-    for (const char *domain = domains; count > 0; domain += strlen(domain) + 1) {
+    for (const char *domain = domains; count > 0;
+         domain += strlen(domain) + 1) {
         count--;
         format_string(dir, sizeof(dir), "%s/%s", bus->path, domain);
         scan_frontend(bus, dir);
@@ -372,8 +391,9 @@ static void scan(struct bus *bus)
 
 static void scan_all(void)
 {
-    list_for_each(node, &devices)
+    list_for_each(node, &devices) {
         container_of(node, struct back, node)->seen = false;
+    }
     for (unsigned int i = 0; i < nr_buses; i++) {
         buses[i].changed = false;
         scan(&buses[i]);

@@ -56,14 +56,15 @@ struct back {
     char name[32]; /* for people: "xvda of domain 5", or the channel's */
     domid_t peer;
     bool connected;
-    uint64_t served; /* requests since it connected */
+    uint64_t served;          /* requests since it connected */
+    unsigned int connections; /* ever */
 
     struct list node;
-    bool rang;     /* there may be requests */
-    bool moved;    /* the frontend's state may have changed */
-    bool seen;     /* by the present scan of the store */
-    bool banned;   /* broke the protocol */
-    const char *garbage; /* what serve said of a request */
+    bool rang;               /* there may be requests */
+    bool moved;              /* the frontend's state may have changed */
+    bool seen;               /* by the present scan of the store */
+    bool banned;             /* broke the protocol */
+    const char *garbage;     /* what serve said of a request */
     enum xenbus_state state; /* ours */
     char path[XENBUS_PATH_MAX], frontend[XENBUS_PATH_MAX]; /* "": channel */
     char watched[XENBUS_PATH_MAX];

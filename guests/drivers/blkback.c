@@ -41,8 +41,8 @@ static void add_copy(struct copies *c, grant_ref_t ref, unsigned int offset,
                                       .offset = (uint16_t)offset };
     struct gnttab_copy_ptr ours = { .u.gmfn = virt_to_mfn(own),
                                     .domid = DOMID_SELF,
-                                    .offset =
-                                        (uint16_t)((uintptr_t)own % PAGE_SIZE) };
+                                    .offset = (uint16_t)((uintptr_t)own %
+                                                         PAGE_SIZE) };
 
     op->source = c->to_peer ? ours : theirs;
     op->dest = c->to_peer ? theirs : ours;
@@ -141,14 +141,7 @@ static int connect(struct back *b)
         error = back_publish(b, "sector-size", "%u", BLK_SECTOR);
     if (!error)
         error = back_publish(b, "info", "%u", access->info);
-    if (!error)
-        printf("%s: connected\n", b->name);
     return error;
-}
-
-static void disconnect(struct back *b)
-{
-    printf("%s: closed after %lu requests\n", b->name, b->served);
 }
 
 int blkback_start(const struct blkback_disk *served)
@@ -158,7 +151,6 @@ int blkback_start(const struct blkback_disk *served)
         .probe = probe,
         .connect = connect,
         .serve = serve,
-        .disconnect = disconnect,
     };
 
     disk = *served;

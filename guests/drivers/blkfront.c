@@ -6,6 +6,8 @@
  */
 #include "guests/drivers/blkfront.h"
 
+#include "guests/drivers/shared_page.h"
+
 static const struct protocol blk_protocol = {
     .name = "blkif",
     .device = "vbd",
@@ -29,8 +31,8 @@ static void fill_segments(struct blkif_request *r, const struct blkfront_io *io)
         unsigned int left = io->sectors - i * BLK_PAGE_SECTORS;
 
         r->seg[i].gref = io->ref[i];
-        r->seg[i].last_sect = (uint8_t)(
-            (left < BLK_PAGE_SECTORS ? left : BLK_PAGE_SECTORS) - 1);
+        r->seg[i].last_sect =
+            (uint8_t)((left < BLK_PAGE_SECTORS ? left : BLK_PAGE_SECTORS) - 1);
     }
 }
 
@@ -257,17 +259,17 @@ int blkfront_flush(struct blkfront *d)
 
 /* ---- Pages for the data. ---- */
 
-/* Withdraw the pages.  One that the backend still maps is given up, with the
- * others of its buffer: it must not be used for anything else. */
+/* The pages behind nr_refs were never granted. */
 static void free_buffer(struct blkfront_io *io)
 {
-    bool kept = false;
+    for (unsigned int i = 0; i < BLK_SEGMENTS; i++) {
+        uint8_t *page = io->buffer + i * PAGE_SIZE;
 
-    for (unsigned int i = 0; i < io->nr_refs; i++)
-        kept |= grant_end(io->ref[i]) != 0;
-    if (io->buffer && !kept)
-        pages_free(io->buffer, BLK_SEGMENTS);
-    io->buffer = NULL;
+        if (i < io->nr_refs)
+            shared_page_free(page, io->ref[i]);
+        else
+            page_free(page);
+    }
     io->nr_refs = 0;
 }
 

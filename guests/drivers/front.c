@@ -7,6 +7,7 @@
 #include "guests/drivers/front.h"
 
 #include "guests/drivers/ring_stats.h"
+#include "guests/drivers/shared_page.h"
 
 #define NS_PER_SECOND 1000000000ull
 #define PATIENCE      (10 * NS_PER_SECOND)
@@ -78,8 +79,8 @@ static void show(const struct front *f)
     uint64_t oldest = 0;
 
     if (!list_empty(&f->in_flight))
-        oldest = container_of(f->in_flight.next, struct front_request, node)
-                     ->since;
+        oldest =
+            container_of(f->in_flight.next, struct front_request, node)->since;
     ring_stats_front(f->stats, &f->ring, oldest);
 }
 
@@ -236,8 +237,7 @@ static int find_backend(struct front *f)
     n = text ? string_copy(f->backend, text, sizeof(f->backend))
              : sizeof(f->backend);
     mem_free(text);
-    f->peer =
-        (domid_t)xenbus_read_number(f->path, "backend-id", DOMID_INVALID);
+    f->peer = (domid_t)xenbus_read_number(f->path, "backend-id", DOMID_INVALID);
     if (n + sizeof("/state") <= sizeof(f->backend) && f->peer != DOMID_INVALID)
         return 0;
     printf("%s: this domain has no such device\n", f->name);
@@ -379,16 +379,13 @@ static void leave_device(struct front *f)
     store_unwatch(f->watched, backend_moved, f);
 }
 
-/* A page that the backend still maps must never be used again. */
 static void free_ring(struct front *f)
 {
     if (f->port)
         event_close(f->port);
-    if (f->ring_ref >= 0 && grant_end((grant_ref_t)f->ring_ref)) {
-        printf("%s: its backend keeps the ring's page\n", f->name);
-        return;
-    }
-    if (f->page)
+    if (f->ring_ref >= 0)
+        shared_page_free(f->page, (grant_ref_t)f->ring_ref);
+    else if (f->page)
         page_free(f->page);
 }
 

@@ -62,8 +62,8 @@ int xenbus_state_write(const char *dir, enum xenbus_state state)
 const char *xenbus_state_name(enum xenbus_state state)
 {
     static const char *const names[] = {
-        "gone",      "Initialising", "InitWait", "Initialised",   "Connected",
-        "Closing",   "Closed",       "Reconfiguring", "Reconfigured",
+        "gone",    "Initialising", "InitWait",      "Initialised",  "Connected",
+        "Closing", "Closed",       "Reconfiguring", "Reconfigured",
     };
 
     return names[state <= XenbusStateReconfigured ? state : 0];

@@ -64,8 +64,8 @@ START_TEST(R14_ranges_around_every_edge_are_refused_or_inside)
             for (unsigned int n = 0; n <= 11; n++) {
                 uint64_t sector = edges[e] + d - 128;
                 struct blkif_request r = read_of(sector, n);
-                bool inside = n > 0 && sector < SECTORS &&
-                              sector + n * 8 <= SECTORS;
+                bool inside =
+                    n > 0 && sector < SECTORS && sector + n * 8 <= SECTORS;
 
                 if (check(&r, false) !=
                     (inside ? BLKIF_RSP_OKAY : BLKIF_RSP_ERROR))

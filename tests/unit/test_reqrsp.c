@@ -433,9 +433,7 @@ static void check_back(uint32_t base, uint32_t taken, uint32_t answered,
 {
     uint32_t most = SLOTS - (taken - published);
     struct request request;
-    int expected = distance == 0      ? -EAGAIN
-                   : distance <= most ? 0
-                                      : -EPROTO;
+    int expected = distance == 0 ? -EAGAIN : distance <= most ? 0 : -EPROTO;
 
     back_state(base, taken, answered, published);
     shared()->req_prod = base + taken + distance;
@@ -482,9 +480,7 @@ static void check_front(uint32_t base, uint32_t published, uint32_t taken,
 {
     struct response response;
     uint32_t most = published - taken;
-    int expected = distance == 0      ? -EAGAIN
-                   : distance <= most ? 0
-                                      : -EPROTO;
+    int expected = distance == 0 ? -EAGAIN : distance <= most ? 0 : -EPROTO;
 
     connect_at(base);
     for (uint32_t i = 0; i < published; i++)

@@ -122,8 +122,7 @@ static const char *back_answer(struct run *run)
     struct message m;
     int error = -EAGAIN;
 
-    while (batch-- > 0 &&
-           (error = ring_back_take(&back, &m, sizeof(m))) == 0) {
+    while (batch-- > 0 && (error = ring_back_take(&back, &m, sizeof(m))) == 0) {
         if (!intact(&m, run->taken++))
             return "the back got a damaged request";
         if (ring_back_put(&back, &m, sizeof(m)) != 0)
@@ -194,8 +193,9 @@ END_TEST
 /* Depth one: both sides sleep for every message. */
 START_TEST(no_wakeup_is_lost_with_one_slot)
 {
-    struct run run = { .messages = 500000, .max_batch = 1, .bytes = 64 + 64,
-                       .spin = 3000 };
+    struct run run = {
+        .messages = 500000, .max_batch = 1, .bytes = 64 + 64, .spin = 3000
+    };
 
     exchange(&run);
 }

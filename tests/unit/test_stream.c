@@ -84,8 +84,7 @@ static void check_distance(uint32_t own, uint32_t distance)
 
     connect_at(own);
     ring.cons = own - distance;
-    must(stream_writable(&writer) ==
-         (good ? (int)(SIZE - distance) : -EPROTO));
+    must(stream_writable(&writer) == (good ? (int)(SIZE - distance) : -EPROTO));
     must(stream_write(&writer, bytes, SIZE) ==
          (good ? (int)(SIZE - distance) : -EPROTO));
 }

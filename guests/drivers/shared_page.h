@@ -1,0 +1,20 @@
+/*
+ * Taking back a page that a peer was granted.
+ *
+ * A peer may keep a page mapped after it should have let go.  Such a page
+ * must not be used for anything else: it is put aside, and tried again
+ * whenever another page is taken back.
+ */
+#ifndef DRIVERS_SHARED_PAGE_H
+#define DRIVERS_SHARED_PAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xen/xen.h>
+#include <xen/grant_table.h>
+
+/* End the grant and free the page, now or later.  True: now. */
+bool shared_page_free(void *page, grant_ref_t ref);
+
+#endif
