@@ -236,6 +236,15 @@ static void watches_run_from_event_poll(void)
     CHECK_EQ(store_unwatch("w", changed, watched), -ENOENT);
 }
 
+/* Runs while the client waits for events, and so between two requests: a
+ * reply that stood there earlier would be taken for an event. */
+static void server_rang(evtchn_port_t port, void *data)
+{
+    (void)port, (void)data;
+    if (ring->rsp_prod == ring->rsp_cons)
+        will_reply(XS_UNWATCH, "OK");
+}
+
 static void waiting_ends_when_nothing_comes(void)
 {
     uint64_t begin = clock_now();
@@ -243,7 +252,7 @@ static void waiting_ends_when_nothing_comes(void)
 
     will_reply(XS_WATCH, "OK");
     will_fail("ENOENT");
-    will_reply(XS_UNWATCH, "OK");
+    CHECK_EQ(event_handle(server_port, server_rang, NULL), 0);
     CHECK(!store_wait("never", 5000000, &error));
     CHECK_EQ(error, -ETIMEDOUT);
     CHECK(clock_now() - begin >= 5000000);
