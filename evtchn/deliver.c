@@ -128,20 +128,13 @@ void evtchn_raise(struct evtchn_domain *d, struct evtchn *chn)
     raise(d, chn);
 }
 
-/* What is not a bound channel: rare, or refused. */
-static OUT_OF_LINE int send_other(struct evtchn_domain *d, struct evtchn *chn)
+/* There is nobody to ring. */
+static OUT_OF_LINE int send_nowhere(struct evtchn *chn)
 {
-    switch (chn->state) {
-    case EVTCHN_IPI:
-        chn->n.rung++;
-        evtchn_raise(d, chn);
-        return 0;
-    case EVTCHN_UNBOUND:
-        chn->n.dropped++;
-        return 0;
-    default:
+    if (chn->state != EVTCHN_UNBOUND)
         return refuse(-EINVAL, "nothing can be sent on a port in this state");
-    }
+    chn->n.dropped++;
+    return 0;
 }
 
 int evtchn_send(struct evtchn_domain *d, uint32_t port)
@@ -154,8 +147,8 @@ int evtchn_send(struct evtchn_domain *d, uint32_t port)
 
     chn = port_at(d, port);
     spin_lock(&chn->lock);
-    if (UNLIKELY(chn->state != EVTCHN_INTERDOMAIN)) {
-        rc = send_other(d, chn);
+    if (UNLIKELY(chn->state < EVTCHN_INTERDOMAIN)) {
+        rc = send_nowhere(chn);
     } else {
         chn->n.rung++;
         raise(chn->u.remote.domain, chn->u.remote.port);

@@ -341,6 +341,7 @@ int evtchn_bind_ipi(struct evtchn_domain *d, struct evtchn_bind_ipi *op)
     if (rc == 0) {
         spin_lock(&chn->lock);
         port_open(d, chn, EVTCHN_IPI, op->vcpu);
+        bind_to(chn, d, chn);
         spin_unlock(&chn->lock);
         op->port = chn->port;
     }

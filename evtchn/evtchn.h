@@ -44,8 +44,8 @@ enum evtchn_state {
     EVTCHN_FREE,
     EVTCHN_RESERVED, /* port 0 */
     EVTCHN_UNBOUND,
-    EVTCHN_INTERDOMAIN,
     EVTCHN_VIRQ,
+    EVTCHN_INTERDOMAIN, /* from here on: a send rings somebody */
     EVTCHN_IPI,
 };
 
@@ -85,7 +85,7 @@ struct evtchn {
     uint16_t port;   /* its own number, constant */
     union {
         uint16_t unbound_domid; /* who may bind */
-        struct {
+        struct {            /* whom a send rings; an IPI's is itself */
             struct evtchn_domain *domain;
             struct evtchn *port;
             uint64_t generation;

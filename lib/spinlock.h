@@ -22,11 +22,14 @@ static inline bool spin_trylock(spinlock_t *lock)
     return !__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE);
 }
 
+/* Take a lock that somebody holds: out of line (spinlock.c), so that who
+ * finds it free pays for no register that a loop would need. */
+void spin_lock_wait(spinlock_t *lock);
+
 static inline void spin_lock(spinlock_t *lock)
 {
-    while (!spin_trylock(lock))
-        while (read_once(&lock->held))
-            spin_relax();
+    if (__builtin_expect(!spin_trylock(lock), 0))
+        spin_lock_wait(lock);
 }
 
 static inline void spin_unlock(spinlock_t *lock)
