@@ -7,8 +7,8 @@
  * handler, so an exception delivered at the wrong vector is seen as such.
  *
  * The return from the handler is by iretq in ring 3, or by the iret
- * hypercall when fault_by_hypercall is set (emulators cannot execute iretq
- * in ring 3 while SMAP is on), and always by hypercall to user mode.
+ * hypercall when the command line has the word iret (emulators cannot execute
+ * iretq in ring 3 while SMAP is on), and always by hypercall to user mode.
  */
 #ifndef TEST_FAULT_H
 #define TEST_FAULT_H
@@ -133,7 +133,9 @@ void fault_handle(struct fault_frame *frame)
 static inline void fault_install(void)
 {
     static struct trap_info traps[257];
+    char word[8];
 
+    fault_by_hypercall = cmdline_get("iret", word, sizeof(word));
     for (unsigned int i = 0; i < 256; i++) {
         traps[i].vector = (uint8_t)i;
         traps[i].flags = i == 3 || i == 4 || i >= 0x80 ? 3 : 0;

@@ -13,7 +13,7 @@
 
 #define MEET_MAGIC 0x7465656d79616c70ull
 #define MEET_REFS  64u /* where the parent looks */
-#define MEET_WORDS 32u
+#define MEET_WORDS 40u
 
 struct meet {
     uint64_t magic;                   /* [C] set last */

@@ -16,7 +16,8 @@
 
 #define TEST_REPORTS 40u
 
-static unsigned int test_checks, test_failures;
+/* Weak: one of each, however many files of a test include this. */
+__attribute__((weak)) unsigned int test_checks, test_failures;
 
 static inline bool test_report(bool good, const char *file, int line,
                                const char *text)
@@ -49,7 +50,7 @@ static inline bool test_report_equal(long got, long want, const char *file,
     test_report_equal((long)(got), (long)(want), __FILE__, __LINE__, #got)
 
 /* ---- Random numbers: the same for the same seed, on any machine. ---- */
-static uint64_t test_random_state = 88172645463325252ull;
+__attribute__((weak)) uint64_t test_random_state = 88172645463325252ull;
 
 static inline void random_seed(uint64_t seed)
 {

@@ -409,9 +409,6 @@ static void segment_bases(void)
 
 int guest_main(void)
 {
-    char word[8];
-
-    fault_by_hypercall = cmdline_get("iret", word, sizeof(word));
     random_seed(cmdline_number("seed", 1));
     fault_install();
     arithmetic_and_opcodes();

@@ -1,0 +1,79 @@
+# The table of costs, and build/bench.json, from the lines that the bench
+# guests print.
+#
+#   awk -v json=FILE -f bench.awk bench.rows few.log many.log
+#
+# few.log is of 2 domains and few ports, many.log of 64 and 4,000.  Ends with
+# status 1 when a row is missing, worse than Xen's, or grows with the number
+# of domains by more than 5 %.
+
+BEGIN { FS = "|" }
+
+FNR == 1 { file++ }
+
+file == 1 {
+    if ($0 ~ /^#/ || NF < 5)
+        next
+    name[++rows] = $1
+    what[$1] = $2
+    xen[$1] = $3
+    sel4[$1] = $4
+    goal[$1] = $5
+    next
+}
+
+/^bench: [a-z0-9-]+ [0-9.]+/ {
+    split($0, word, " ")
+    value[file, word[2]] = word[3] + 0
+}
+
+function number_or(text, otherwise) { return text == "" ? otherwise : text }
+
+function verdict_of(n, few, many) {
+    if (few == "" || many == "")
+        return "MISSING"
+    if (few > xen[n])
+        return "WORSE THAN XEN"
+    if (many > few * 1.05 + 1)
+        return "GROWS"
+    return goal[n] != "" && few <= goal[n] ? "goal met" : ""
+}
+
+function json_range(text,    ends, n) {
+    if (text == "")
+        return "null"
+    n = split(text, ends, "-")
+    return sprintf("{\"low\":%s,\"high\":%s,\"measured\":false}", ends[1],
+                   ends[n])
+}
+
+END {
+    line = "%-14s %9s %9s %9s %11s %7s %7s  %s\n"
+    printf line, "row", "Belfry", "64 doms", "Xen 4.17", "seL4", "goal",
+           "to Xen", ""
+    out = "{\"schema\":\"belfry.bench\",\"version\":1,"
+    out = out "\"unit\":\"instructions\",\"rows\":["
+    for (i = 1; i <= rows; i++) {
+        n = name[i]
+        few = value[2, n]
+        many = value[3, n]
+        verdict = verdict_of(n, few, many)
+        if (verdict ~ /^[A-Z]/)
+            bad++
+        ratio = few > 0 ? sprintf("%.1fx", xen[n] / few) : "-"
+        printf line, n, number_or(few, "-"), number_or(many, "-"), xen[n],
+               number_or(sel4[n], "-"), number_or(goal[n], "-"), ratio,
+               verdict
+        out = out (i > 1 ? "," : "") sprintf("\n{\"name\":\"%s\"," \
+            "\"what\":\"%s\",\"belfry\":%s,\"belfry_64_domains\":%s," \
+            "\"xen\":{\"value\":%s,\"measured\":false},\"sel4\":%s," \
+            "\"goal\":%s,\"xen_to_belfry\":%s}", n, what[n],
+            number_or(few, "null"), number_or(many, "null"), xen[n],
+            json_range(sel4[n]), number_or(goal[n], "null"),
+            few > 0 ? sprintf("%.3f", xen[n] / few) : "null")
+    }
+    print out "\n]}" > json
+    printf "instructions, averages of 10,000; the figures of Xen and seL4 " \
+           "are recorded ones; %s\n", json
+    exit bad > 0
+}
