@@ -237,9 +237,48 @@ static void try_to_connect(struct back *b)
     ban(b, reason);
 }
 
-/* ---- The handshake. ---- */
+/* ---- A channel: it stands when the control domain has made it. ---- */
 
-static void follow_frontend(struct back *b)
+static int connect_channel(struct back *b)
+{
+    int error = channel_open(b->name, &b->channel);
+
+    if (error)
+        return error;
+    b->peer = b->channel.peer;
+    b->port = b->channel.port;
+    error = event_handle(b->port, frontend_rang, b);
+    if (!error)
+        error = begin_service(b, b->channel.page, b->name);
+    if (error && b->connected)
+        disconnect(b);
+    else if (error)
+        channel_close(&b->channel);
+    return error;
+}
+
+/* The frontend of a channel ends, and perhaps lives again, as another
+ * domain: what is published for us then names that one. */
+static void follow_channel(struct back *b)
+{
+    char path[XENBUS_PATH_MAX];
+    uint64_t peer;
+
+    b->moved = false;
+    format_string(path, sizeof(path), "chan/%s/peer", b->name);
+    peer = store_read_number(path, DOMID_INVALID);
+    if (peer == b->peer)
+        return;
+    disconnect(b);
+    b->banned = false;
+    b->peer = DOMID_INVALID;
+    if (peer != DOMID_INVALID && connect_channel(b))
+        printf("%s: cannot be served again\n", b->name);
+}
+
+/* ---- The handshake of a device. ---- */
+
+static void follow_device(struct back *b)
 {
     b->moved = false;
     if (b->banned)
@@ -436,24 +475,6 @@ int back_add_devices(const struct back_driver *driver)
     return store_watch(bus->path, bus_changed, bus);
 }
 
-static int connect_channel(struct back *b)
-{
-    int error = channel_open(b->name, &b->channel);
-
-    if (error)
-        return error;
-    b->peer = b->channel.peer;
-    b->port = b->channel.port;
-    error = event_handle(b->port, frontend_rang, b);
-    if (!error)
-        error = begin_service(b, b->channel.page, b->name);
-    if (error && b->connected)
-        disconnect(b);
-    else if (error)
-        channel_close(&b->channel);
-    return error;
-}
-
 int back_add_channel(const struct back_driver *driver, const char *name)
 {
     struct back *b = fits(driver->protocol) ? mem_alloc(sizeof(*b)) : NULL;
@@ -463,8 +484,12 @@ int back_add_channel(const struct back_driver *driver, const char *name)
         return -ENOMEM;
     b->driver = driver;
     string_copy(b->name, name, sizeof(b->name));
+    format_string(b->watched, sizeof(b->watched), "chan/%s/state", name);
     error = connect_channel(b);
+    if (!error)
+        error = store_watch(b->watched, frontend_moved, b);
     if (error) {
+        disconnect(b);
         printf("%s: cannot serve this channel: error %d\n", name, error);
         mem_free(b);
         return error;
@@ -490,8 +515,10 @@ bool back_turn(void)
     list_for_each(node, &devices) {
         struct back *b = container_of(node, struct back, node);
 
-        if (b->moved)
-            follow_frontend(b);
+        if (b->moved && *b->path)
+            follow_device(b);
+        else if (b->moved)
+            follow_channel(b);
         if (b->connected && b->rang)
             serve_some(b);
         more |= b->moved || (b->connected && b->rang);
