@@ -73,7 +73,7 @@ END {
             few > 0 ? sprintf("%.3f", xen[n] / few) : "null")
     }
     print out "\n]}" > json
-    printf "instructions, averages of 10,000; the figures of Xen and seL4 " \
+    printf "instructions, of 10,000 rounds; the figures of Xen and seL4 " \
            "are recorded ones; %s\n", json
     exit bad > 0
 }

@@ -4,7 +4,7 @@
  * both guests together, the same on every run; tests/bench.sh puts the lines
  * "bench: NAME VALUE" beside the figures of other systems.
  *
- * Averages over ROUNDS after a warm-up.  The periodic timer is stopped, and
+ * Averages of blocks, ROUNDS in all, after a warm-up.  The periodic timer is stopped, and
  * events come by upcalls that return with iretq, as in the best
  * configuration of the systems compared with.  Without a second domain (on
  * Xen) the rows that need one are left out; grants are then to oneself.
@@ -15,6 +15,7 @@
 #include "rings/reqrsp.h"
 
 #define ROUNDS      10000u
+#define BLOCKS      20u /* ROUNDS are measured in */
 #define WARM_UP     1000u
 #define BATCH       32u /* of grant maps */
 #define REQUEST     64u /* bytes of a ring's requests */
@@ -82,6 +83,12 @@ static inline void ring(evtchn_port_t port)
 }
 
 /* ---- Reports. ---- */
+
+/* The cost of one operation, in tenths, in each block.  What is printed
+ * is the median of the blocks: the few that a timer interrupt falls into,
+ * which depends on when the machine was started, do not count. */
+static uint64_t cost[BLOCKS];
+static unsigned int blocks;
 static uint64_t started;
 
 static inline void begin(void)
@@ -90,22 +97,36 @@ static inline void begin(void)
 }
 
 /* n operations have been done since begin(). */
-static void end(const char *name, uint64_t n)
+static inline void end_block(uint64_t n)
 {
-    uint64_t hundredths = (rdtsc() - started) * 100 / n;
+    uint64_t tenths = ((rdtsc() - started) * 10 + n / 2) / n;
+    unsigned int at = blocks++;
 
-    printf("bench: %s %lu.%02lu\n", name, hundredths / 100, hundredths % 100);
+    for (; at > 0 && cost[at - 1] > tenths; at--)
+        cost[at] = cost[at - 1];
+    cost[at] = tenths;
 }
 
-/* Run @statement WARM_UP times, then measured. */
+static void report(const char *name)
+{
+    uint64_t median = cost[blocks / 2];
+
+    printf("bench: %s %lu.%lu\n", name, median / 10, median % 10);
+    blocks = 0;
+}
+
+/* Run @statement WARM_UP times, then ROUNDS times, measured. */
 #define MEASURE(name, statement)                                               \
     do {                                                                       \
         for (unsigned int round_ = 0; round_ < WARM_UP; round_++)              \
             statement;                                                         \
-        begin();                                                               \
-        for (unsigned int round_ = 0; round_ < ROUNDS; round_++)               \
-            statement;                                                         \
-        end(name, ROUNDS);                                                     \
+        for (unsigned int block_ = 0; block_ < BLOCKS; block_++) {             \
+            begin();                                                           \
+            for (unsigned int round_ = 0; round_ < ROUNDS / BLOCKS; round_++)  \
+                statement;                                                     \
+            end_block(ROUNDS / BLOCKS);                                        \
+        }                                                                      \
+        report(name);                                                          \
     } while (0)
 
 /* ---- Rows of one domain. ---- */
@@ -213,18 +234,28 @@ static void grant_copy_of(uint16_t bytes)
     hypercall_grant_table_op(GNTTABOP_copy, copies, 1);
 }
 
+static void row_map_batch(void)
+{
+    const unsigned int batches = ROUNDS / BLOCKS / BATCH;
+
+    for (unsigned int i = 0; i < batches; i++)
+        map_and_unmap(BATCH);
+    for (unsigned int block = 0; block < BLOCKS; block++) {
+        begin();
+        for (unsigned int i = 0; i < batches; i++)
+            map_and_unmap(BATCH);
+        end_block(batches * BATCH);
+    }
+    report("map-32");
+}
+
 static void rows_grants(domid_t from, const grant_ref_t *refs)
 {
     prepare_grants(from, refs);
     MEASURE("map-1", map_and_unmap(1));
     CHECK_EQ(maps[0].status, 0);
     CHECK_EQ(unmaps[0].status, 0);
-    for (unsigned int i = 0; i < 20; i++)
-        map_and_unmap(BATCH);
-    begin();
-    for (unsigned int i = 0; i < ROUNDS / BATCH; i++)
-        map_and_unmap(BATCH);
-    end("map-32", ROUNDS / BATCH * BATCH);
+    row_map_batch();
     CHECK_EQ(maps[BATCH - 1].status, 0);
     CHECK_EQ(unmaps[BATCH - 1].status, 0);
     MEASURE("copy-64", grant_copy_of(64));
@@ -349,12 +380,17 @@ static void ring_batch(struct ring_front *front, unsigned int depth)
 static void row_ring(struct ring_front *front, unsigned int depth,
                      const char *name)
 {
-    for (unsigned int i = 0; i < RING_ROUNDS / 10; i++)
+    const unsigned int batches = RING_ROUNDS / BLOCKS;
+
+    for (unsigned int i = 0; i < batches; i++)
         ring_batch(front, depth);
-    begin();
-    for (unsigned int i = 0; i < RING_ROUNDS; i++)
-        ring_batch(front, depth);
-    end(name, (uint64_t)RING_ROUNDS * depth);
+    for (unsigned int block = 0; block < BLOCKS; block++) {
+        begin();
+        for (unsigned int i = 0; i < batches; i++)
+            ring_batch(front, depth);
+        end_block((uint64_t)batches * depth);
+    }
+    report(name);
     CHECK_EQ(front->fault, 0);
 }
 
