@@ -51,7 +51,7 @@ struct ring_stats {
  * its index meets the limit; a fault draws both limits in. */
 struct ring_front {
     struct ring_shared *shared;
-    uint32_t slot_size, nr_slots;
+    uint32_t slot_size, nr_slots, mask; /* nr_slots - 1 */
     uint32_t req_prod, req_published, rsp_cons;
     uint32_t req_limit; /* put up to here: rsp_cons + nr_slots */
     uint32_t rsp_limit; /* take up to here: rsp_prod as last seen */
@@ -61,7 +61,7 @@ struct ring_front {
 
 struct ring_back {
     struct ring_shared *shared;
-    uint32_t slot_size, nr_slots;
+    uint32_t slot_size, nr_slots, mask;
     uint32_t req_cons, rsp_prod, rsp_published;
     uint32_t req_limit; /* take up to here: req_prod as last seen */
     uint32_t rsp_limit; /* put up to here: req_cons */
@@ -116,9 +116,9 @@ int ring_back_look(struct ring_back *r, size_t size);
 int ring_back_put_refused(const struct ring_back *r, size_t size);
 
 static inline uint8_t *ring_slot(struct ring_shared *shared, uint32_t index,
-                                 uint32_t nr_slots, uint32_t slot_size)
+                                 uint32_t mask, uint32_t slot_size)
 {
-    return shared->slots + (size_t)(index & (nr_slots - 1)) * slot_size;
+    return shared->slots + (size_t)(index & mask) * slot_size;
 }
 
 static inline int ring_front_put(struct ring_front *r, const void *req,
@@ -127,8 +127,8 @@ static inline int ring_front_put(struct ring_front *r, const void *req,
     if (__builtin_expect(r->req_prod == r->req_limit || size > r->slot_size, 0))
         return ring_front_put_refused(r, size);
 
-    shared_copy(ring_slot(r->shared, r->req_prod, r->nr_slots, r->slot_size),
-                req, size);
+    shared_copy(ring_slot(r->shared, r->req_prod, r->mask, r->slot_size), req,
+                size);
     r->req_prod++;
     return 0;
 }
@@ -142,8 +142,7 @@ static inline int ring_front_take(struct ring_front *r, void *rsp, size_t size)
             return error;
     }
 
-    shared_copy(rsp,
-                ring_slot(r->shared, r->rsp_cons, r->nr_slots, r->slot_size),
+    shared_copy(rsp, ring_slot(r->shared, r->rsp_cons, r->mask, r->slot_size),
                 size);
     r->rsp_cons++;
     r->req_limit++;
@@ -159,8 +158,7 @@ static inline int ring_back_take(struct ring_back *r, void *req, size_t size)
             return error;
     }
 
-    shared_copy(req,
-                ring_slot(r->shared, r->req_cons, r->nr_slots, r->slot_size),
+    shared_copy(req, ring_slot(r->shared, r->req_cons, r->mask, r->slot_size),
                 size);
     r->req_cons++;
     r->rsp_limit++;
@@ -173,8 +171,8 @@ static inline int ring_back_put(struct ring_back *r, const void *rsp,
     if (__builtin_expect(r->rsp_prod == r->rsp_limit || size > r->slot_size, 0))
         return ring_back_put_refused(r, size);
 
-    shared_copy(ring_slot(r->shared, r->rsp_prod, r->nr_slots, r->slot_size),
-                rsp, size);
+    shared_copy(ring_slot(r->shared, r->rsp_prod, r->mask, r->slot_size), rsp,
+                size);
     r->rsp_prod++;
     return 0;
 }
