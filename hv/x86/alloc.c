@@ -61,7 +61,7 @@ struct page *page_alloc(void)
     if (!page)
         return NULL;
 
-    if (page->count & PAGE_UNSCRUBBED)
+    if (read_once(&page->count) & PAGE_UNSCRUBBED)
         memset(mfn_to_virt(mfn_of(page)), 0, PAGE_SIZE);
     page->next = page->prev = 0;
     /* Published last: from here on others may try to take references. */

@@ -246,21 +246,14 @@ static int flush_by_flags(struct vcpu *v, uint64_t va, uint64_t flags)
 long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t pte,
                           uint64_t flags)
 {
-    struct domain *d = v->domain;
-    struct page *table;
-    int rc = -EINVAL;
+    int rc = pagetable_set_va(v, va, pte);
 
-    spin_lock(&d->pt_lock);
-    uint64_t *slot = pagetable_walk(v, va, &table);
-
-    if (slot)
-        rc = pagetable_set(v, table, 1, pt_index(va, 1), pte, false);
-    spin_unlock(&d->pt_lock);
-
-    if (!slot)
-        refuse_reason("no L1 table is mapped at this address");
     if (rc)
         return rc;
+    if (flags == (UVMF_INVLPG | UVMF_LOCAL)) {
+        invlpg(va);
+        return 0;
+    }
     switch (flags & UVMF_FLUSHTYPE_MASK) {
     case UVMF_TLB_FLUSH:
     case UVMF_INVLPG:

@@ -10,6 +10,9 @@
 #include "hv/domain.h"
 #include "hv/x86/page.h"
 
+/* Rare paths, kept out of the short functions that every mapping calls. */
+#define NOINLINE __attribute__((noinline))
+
 /* ---- The owner's list: circular; frames with neither their owner's own
  * reference nor a pin stand behind all others, so that relinquishing only
  * looks at the head.  domain.lock held. ---- */
@@ -108,20 +111,21 @@ static bool domain_page_drop(struct domain *d, struct page *page)
 {
     spin_lock(&d->lock);
     list_unlink(d, page);
-    bool last = --d->nr_pages == 0;
+    uint64_t left = d->nr_pages - 1;
 
+    write_once(&d->nr_pages, left);
     spin_unlock(&d->lock);
-    return last;
+    return left == 0;
 }
 
 /* The count is 0: nobody else can find the frame any more. */
-static void page_last_put(struct page *page)
+static NOINLINE void page_last_put(struct page *page)
 {
     struct domain *d = page->owner;
-    bool shared = page->count & PAGE_SHARED;
+    bool shared = read_once(&page->count) & PAGE_SHARED;
     bool last = false;
 
-    BUG_ON(page->type & PAGE_TYPE_COUNT_MASK);
+    BUG_ON(read_once(&page->type) & PAGE_TYPE_COUNT_MASK);
     if (d) {
         tlb_flush_domain(d);
         m2p[mfn_of(page)] = M2P_INVALID;
@@ -183,6 +187,21 @@ static int type_validate(struct page *page, uint64_t type)
     return rc;
 }
 
+/* The frame had no uses: it has one as @type now, which keeps others out. */
+static NOINLINE int type_begin(struct page *page, uint64_t old, uint64_t type)
+{
+    if (old != type && old != PAGE_NONE && page->owner)
+        tlb_flush_domain(page->owner);
+
+    return type_is_checked(type) ? type_validate(page, type) : 0;
+}
+
+static NOINLINE int type_refused(void)
+{
+    refuse_reason("the frame is in use as something else");
+    return -EINVAL;
+}
+
 int page_get_type(struct page *page, uint64_t type)
 {
     uint64_t x = read_once(&page->type), next;
@@ -191,27 +210,21 @@ int page_get_type(struct page *page, uint64_t type)
         uint64_t n = x & PAGE_TYPE_COUNT_MASK;
 
         if (n == PAGE_TYPE_COUNT_MASK ||
-            (n != 0 && (x & PAGE_TYPE_MASK) != type)) {
-            refuse_reason("the frame is in use as something else");
-            return -EINVAL;
-        }
+            (n != 0 && (x & PAGE_TYPE_MASK) != type))
+            return type_refused();
         next = n ? x + 1 : type | 1;
     } while (!atomic_cas(&page->type, &x, next));
 
-    if (x & PAGE_TYPE_COUNT_MASK)
+    /* Used as this before, or writable again: nothing to be done. */
+    if ((x & PAGE_TYPE_COUNT_MASK) || (x == PAGE_WRITABLE && x == type))
         return 0;
 
-    uint64_t old = x & PAGE_TYPE_MASK;
-
-    if (old != type && old != PAGE_NONE && page->owner)
-        tlb_flush_domain(page->owner);
-
-    return type_is_checked(type) ? type_validate(page, type) : 0;
+    return type_begin(page, x & PAGE_TYPE_MASK, type);
 }
 
 /* The last use as a checked type goes: what the contents referred to is put
  * while the type still keeps other uses out. */
-static void type_devalidate(struct page *page, uint64_t type)
+static NOINLINE void type_devalidate(struct page *page, uint64_t type)
 {
     ASSERT(spin_is_locked(&page->owner->pt_lock));
     write_once(&page->type, type | 1);
@@ -306,8 +319,9 @@ static bool domain_page_add(struct domain *d, struct page *page)
     bool fits = d->state != DOMAIN_DYING && d->nr_pages < d->max_pages;
 
     if (fits) {
-        if (d->nr_pages++ == 0)
+        if (d->nr_pages == 0)
             (void)atomic_add_return(&d->refs, 1);
+        write_once(&d->nr_pages, d->nr_pages + 1);
         list_insert(d, page, true);
         store_release(&page->owner, d);
     }

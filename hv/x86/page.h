@@ -177,6 +177,10 @@ void pagetable_devalidate(struct page *page, uint64_t type);
 int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
                   unsigned int index, uint64_t entry, bool preserve_ad);
 
+/* update_va_mapping: the L1 entry of @va in the kernel's tables, as by
+ * pagetable_set; -EINVAL if there is none.  Takes pt_lock. */
+int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry);
+
 /* Store an L1 entry whose references the caller has taken already (a grant
  * mapping), and put what the old one referred to.  pt_lock held. */
 void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry);

@@ -70,7 +70,7 @@ static void l1_put(struct domain *d, uint64_t entry)
 
 /* What the guest's L1 entry becomes: user-accessible, since its kernel runs
  * in ring 3, and never global, so that a reload of CR3 drops it. */
-static uint64_t l1_adjust(uint64_t entry)
+static inline uint64_t l1_adjust(uint64_t entry)
 {
     return entry & PTE_PRESENT ? (entry & ~PTE_GLOBAL) | PTE_USER : entry;
 }
@@ -196,7 +196,7 @@ void pagetable_devalidate(struct page *page, uint64_t type)
 
 /* Store the entry.  The hardware may set accessed and dirty in the old one
  * at any moment; nothing else changes it, since we hold pt_lock. */
-static void entry_store(uint64_t *slot, uint64_t entry, bool preserve_ad)
+static inline void entry_store(uint64_t *slot, uint64_t entry, bool preserve_ad)
 {
     uint64_t old = read_once(slot);
 
@@ -210,26 +210,17 @@ static void entry_store(uint64_t *slot, uint64_t entry, bool preserve_ad)
 }
 
 /* Same frame and same permissions, and allowed to stand there as it is. */
-static bool l1_is_similar(uint64_t old, uint64_t entry)
+static inline bool l1_is_similar(uint64_t old, uint64_t entry)
 {
     return (old & entry & PTE_PRESENT) && !((old ^ entry) & ~L1_HARMLESS);
 }
 
-int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
-                  unsigned int index, uint64_t entry, bool preserve_ad)
+/* Get what the new entry refers to, store it, put what the old one did. */
+static __attribute__((noinline)) int
+entry_replace(struct domain *d, unsigned int level, uint64_t *slot,
+              uint64_t entry, bool preserve_ad)
 {
-    struct domain *d = v->domain;
-    uint64_t *slot = (uint64_t *)mfn_to_virt(mfn_of(table)) + index;
     uint64_t old = read_once(slot);
-
-    if (!slot_is_guests(level, index))
-        return refused(-EINVAL, "L4 slots 256 to 271 are the hypervisor's");
-
-    if (level == 1 && l1_is_similar(old, entry)) {
-        entry_store(slot, l1_adjust(entry), preserve_ad);
-        return 0;
-    }
-
     int rc = entry_get(d, level, entry);
 
     if (rc)
@@ -240,6 +231,29 @@ int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
     return 0;
 }
 
+static inline int l1_set(struct domain *d, uint64_t *slot, uint64_t entry,
+                         bool preserve_ad)
+{
+    if (!l1_is_similar(read_once(slot), entry))
+        return entry_replace(d, 1, slot, entry, preserve_ad);
+
+    entry_store(slot, l1_adjust(entry), preserve_ad);
+    return 0;
+}
+
+int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
+                  unsigned int index, uint64_t entry, bool preserve_ad)
+{
+    uint64_t *slot = (uint64_t *)mfn_to_virt(mfn_of(table)) + index;
+
+    if (level == 1)
+        return l1_set(v->domain, slot, entry, preserve_ad);
+    if (!slot_is_guests(level, index))
+        return refused(-EINVAL, "L4 slots 256 to 271 are the hypervisor's");
+
+    return entry_replace(v->domain, level, slot, entry, preserve_ad);
+}
+
 void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry)
 {
     uint64_t old = read_once(slot);
@@ -248,24 +262,41 @@ void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry)
     l1_put(d, old);
 }
 
-uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va, struct page **table)
+/* The entry of @va in a table of this level. */
+static inline uint64_t *entry_of(mfn_t table, uint64_t va, unsigned int level)
+{
+    return (uint64_t *)mfn_to_virt(table) + pt_index(va, level);
+}
+
+/* The L1 entry of @va under this L4, or NULL.  Upper entries of validated
+ * tables lead to validated tables, so being present is all that is asked. */
+static inline uint64_t *walk(mfn_t l4, uint64_t va)
 {
     if (!guest_va_ok(va))
         return NULL;
 
-    mfn_t mfn = l4;
+    uint64_t l4e = *entry_of(l4, va, 4);
 
-    for (unsigned int level = 4; level > 1; level--) {
-        const uint64_t *entries = mfn_to_virt(mfn);
-        uint64_t entry = entries[pt_index(va, level)];
+    if (!(l4e & PTE_PRESENT))
+        return NULL;
 
-        if (!(entry & PTE_PRESENT))
-            return NULL;
-        mfn = pte_frame(entry);
-    }
+    uint64_t l3e = *entry_of(pte_frame(l4e), va, 3);
 
-    *table = page_of(mfn);
-    return (uint64_t *)mfn_to_virt(mfn) + pt_index(va, 1);
+    if (!(l3e & PTE_PRESENT))
+        return NULL;
+
+    uint64_t l2e = *entry_of(pte_frame(l3e), va, 2);
+
+    return l2e & PTE_PRESENT ? entry_of(pte_frame(l2e), va, 1) : NULL;
+}
+
+uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va, struct page **table)
+{
+    uint64_t *slot = walk(l4, va);
+
+    if (slot)
+        *table = page_of(virt_to_mfn(slot));
+    return slot;
 }
 
 uint64_t *pagetable_walk(struct vcpu *v, uint64_t va, struct page **table)
@@ -273,6 +304,23 @@ uint64_t *pagetable_walk(struct vcpu *v, uint64_t va, struct page **table)
     mfn_t l4 = v->arch.kernel_mode ? v->arch.kernel_table : v->arch.user_table;
 
     return l4 ? pagetable_walk_from(l4, va, table) : NULL;
+}
+
+int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry)
+{
+    struct domain *d = v->domain;
+    int rc = -EINVAL;
+
+    spin_lock(&d->pt_lock);
+    uint64_t *slot = walk(v->arch.kernel_table, va);
+
+    if (slot)
+        rc = l1_set(d, slot, entry, false);
+    spin_unlock(&d->pt_lock);
+
+    if (!slot)
+        refuse_reason("no L1 table is mapped at this address");
+    return rc;
 }
 
 /* ---- Descriptors: the part of a GDT or LDT entry that Xen's ABI allows. -- */
