@@ -60,7 +60,7 @@ void pagetable_install_hv_slots(uint64_t *l4, struct domain *d)
 
 void domain_put(struct domain *d)
 {
-    (*(d == &dom_a ? &puts_of_a : &puts_of_b))++;
+    (void)atomic_add_return(d == &dom_a ? &puts_of_a : &puts_of_b, 1);
     (void)atomic_sub_return(&d->refs, 1);
 }
 
