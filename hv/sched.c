@@ -70,10 +70,15 @@ static struct sched_queue *lock_queue_of(const struct vcpu *v)
     }
 }
 
-static void set_state(struct vcpu *v, uint8_t state)
+static void set_state_at(struct vcpu *v, uint8_t state, uint64_t stamp)
 {
     v->sched.state = state;
-    v->sched.since = stamp_now();
+    v->sched.since = stamp;
+}
+
+static void set_state(struct vcpu *v, uint8_t state)
+{
+    set_state_at(v, state, stamp_now());
 }
 
 /* Queue lock held. */
@@ -81,7 +86,6 @@ static void enqueue(struct sched_queue *q, struct vcpu *v, bool at_head)
 {
     unsigned int p = effective_priority(v);
 
-    set_state(v, BELFRY_VCPU_RUNNABLE);
     if (at_head)
         list_add_head(&v->sched.node, &q->list[p]);
     else
@@ -143,6 +147,7 @@ static void make_runnable(struct sched_queue *q, struct vcpu *v, uint8_t from)
     } else if (v->sched.state == from) {
         q = maybe_move(q, v);
         if (v->sched.state == from) {
+            set_state(v, BELFRY_VCPU_RUNNABLE);
             enqueue(q, v, false);
             preempt_for(q, v);
         }
@@ -165,11 +170,12 @@ void sched_online(struct vcpu *v)
 /* The current vCPU stops running for a reason of its own. */
 static void leave_cpu(struct vcpu *v, uint8_t state)
 {
-    struct sched_queue *q = lock_queue_of(v);
+    struct cpu *c = this_cpu();
 
+    spin_lock(&c->queue.lock);
     set_state(v, state);
-    this_cpu()->need_resched = 1;
-    spin_unlock(&q->lock);
+    c->need_resched = 1;
+    spin_unlock(&c->queue.lock);
 }
 
 void sched_block(void)
@@ -248,19 +254,21 @@ void sched_remove_vcpu(struct vcpu *v)
 }
 
 /* Queue lock held: where does the vCPU that was running go? */
-static void put_back(struct sched_queue *q, struct vcpu *prev)
+static void put_back(struct sched_queue *q, struct vcpu *prev, uint64_t stamp)
 {
     if (prev->sched.state == BELFRY_VCPU_RUNNING) {
-        if (read_once(&prev->sched.pause_count))
-            set_state(prev, BELFRY_VCPU_PAUSED);
-        else
+        if (read_once(&prev->sched.pause_count)) {
+            set_state_at(prev, BELFRY_VCPU_PAUSED, stamp);
+        } else {
+            set_state_at(prev, BELFRY_VCPU_RUNNABLE, stamp);
             enqueue(q, prev, !q->rotate);
+        }
     }
     q->rotate = false;
 }
 
 /* Queue lock held: the first of the highest priority, or NULL. */
-static struct vcpu *take_next(struct sched_queue *q)
+static struct vcpu *take_next(struct sched_queue *q, uint64_t stamp)
 {
     unsigned int p;
     struct vcpu *v;
@@ -270,20 +278,20 @@ static struct vcpu *take_next(struct sched_queue *q)
     p = 31u - (unsigned int)__builtin_clz(q->occupied);
     v = container_of(q->list[p].next, struct vcpu, sched.node);
     dequeue(q, v);
-    set_state(v, BELFRY_VCPU_RUNNING);
+    set_state_at(v, BELFRY_VCPU_RUNNING, stamp);
     if (q->occupied >> p & 1 && !timer_is_set(&q->slice))
         timer_set(&q->slice, now() + SCHED_SLICE);
     return v;
 }
 
-static struct vcpu *pick(struct cpu *c, struct vcpu *prev)
+static struct vcpu *pick(struct cpu *c, struct vcpu *prev, uint64_t stamp)
 {
     struct vcpu *next;
 
     spin_lock(&c->queue.lock);
     if (prev)
-        put_back(&c->queue, prev);
-    next = take_next(&c->queue);
+        put_back(&c->queue, prev, stamp);
+    next = take_next(&c->queue, stamp);
     spin_unlock(&c->queue.lock);
     return next;
 }
@@ -291,48 +299,54 @@ static struct vcpu *pick(struct cpu *c, struct vcpu *prev)
 /* Nobody wants this CPU: sleep until somebody does. */
 static struct vcpu *idle(struct cpu *c)
 {
+    uint64_t start = stamp_now(), stamp = start;
     struct vcpu *next;
-    uint64_t start = stamp_now();
 
-    while (!(next = pick(c, NULL))) {
+    cpu_switch_to(NULL);
+    while (!(next = pick(c, NULL, stamp))) {
         c->need_resched = 0;
         arch_idle();
         smp_park_here();
         machine_tell_initial_domain();
+        stamp = stamp_now();
     }
-    c->queue.idle_time += stamp_now() - start;
+    c->need_resched = 0;
+    c->queue.idle_time += stamp - start;
+    c->queue.switched_at = stamp;
     return next;
+}
+
+/* What had to wait until this CPU holds no lock. */
+static void do_chores(struct cpu *c)
+{
+    if (c->dead_domains)
+        domain_reap();
+    machine_tell_initial_domain();
 }
 
 void sched_switch(void)
 {
     struct cpu *c = this_cpu();
     struct vcpu *prev = c->current, *next;
-    uint64_t ran;
+    uint64_t stamp = stamp_now();
 
     c->need_resched = 0;
-    if (c->dead_domains)
-        domain_reap();
-    if (c->raised)
-        machine_tell_initial_domain();
-    ran = prev ? stamp_now() - c->queue.switched_at : 0;
-    next = pick(c, prev);
+    if (c->dead_domains || c->raised)
+        do_chores(c);
+    next = pick(c, prev, stamp);
     if (next == prev && next)
         return;
     if (prev) {
-        prev->sched.cpu_time += ran;
+        prev->sched.cpu_time += stamp - c->queue.switched_at;
         cpu_switch_from(prev);
         c->current = NULL;
         store_release(&prev->sched.on_cpu, false); /* saved: it may move */
     }
-    if (!next) {
-        cpu_switch_to(NULL);
+    c->queue.switched_at = stamp;
+    if (!next)
         next = idle(c);
-        c->need_resched = 0;
-    }
     next->sched.on_cpu = true;
     c->current = next;
     cpu_switch_to(next);
     c->queue.switches++;
-    c->queue.switched_at = stamp_now();
 }

@@ -249,17 +249,16 @@ static void save_segments(struct arch_vcpu *a)
 }
 
 /* A selector that can no longer be loaded becomes null, as on a real CPU
- * whose tables changed.  Loading one that stands already costs nothing. */
+ * whose tables changed.  64-bit guests have none but null as a rule. */
 static void load_segments(const struct arch_vcpu *a)
 {
-    if (a->ds | read_ds())
+    if (a->ds | a->es | a->fs | a->gs | read_ds() | read_es() | read_fs() |
+        read_gs()) {
         load_selector_ds(a->ds);
-    if (a->es | read_es())
         load_selector_es(a->es);
-    if (a->fs | read_fs())
         load_selector_fs(a->fs);
-    if (a->gs | read_gs())
         load_selector_gs(a->gs);
+    }
     load_segment_bases(a);
 }
 

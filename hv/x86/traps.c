@@ -36,59 +36,43 @@ static const char *const exception_name[NR_EXCEPTIONS] = {
     "VMM communication", "security", "reserved",
 };
 
-struct bounce_frame {
-    uint64_t rcx, r11, rip, cs, rflags, rsp, ss;
-};
-struct bounce_frame_error {
-    uint64_t rcx, r11, error, rip, cs, rflags, rsp, ss;
-};
-
 static bool has_error_code(unsigned int vector)
 {
     return vector < 32 && (0x60227d00u >> vector & 1);
 }
 
-/* cs as the guest sees it: RPL 0 means "from the kernel"; Xen keeps the
- * upcall mask in bits 32-39. */
-static uint64_t frame_cs(const struct cpu_user_regs *r, bool from_user,
-                         uint8_t mask)
-{
-    uint64_t cs = from_user ? r->cs : r->cs & ~3u;
-
-    return cs | (uint64_t)mask << 32;
-}
-
-static uint64_t frame_rflags(const struct cpu_user_regs *r, uint8_t mask)
-{
-    return (r->rflags & ~(uint64_t)(EFLAGS_IF | EFLAGS_IOPL)) |
-           (mask ? 0 : EFLAGS_IF);
-}
-
-static bool push_frame(struct vcpu *v, const struct cpu_user_regs *r,
-                       bool from_user, uint64_t *sp, int64_t error)
+/*
+ * Write the frame below *sp and move *sp down to it.  A kernel's cs shows RPL
+ * 0; Xen keeps the upcall mask in bits 32-39 of it.
+ */
+static inline bool push_frame(const struct vcpu *v,
+                              const struct cpu_user_regs *r, bool from_user,
+                              uint64_t *sp, int64_t error)
 {
     uint8_t mask = read_once(&v->evtchn.info->evtchn_upcall_mask);
-    struct bounce_frame_error f = {
-        r->rcx, r->r11, (uint64_t)error, r->rip, frame_cs(r, from_user, mask),
-        frame_rflags(r, mask), r->rsp, r->ss
-    };
-    struct bounce_frame plain = { f.rcx, f.r11, f.rip, f.cs, f.rflags, f.rsp,
-                                  f.ss };
+    uint64_t frame[8];
+    unsigned int n = 0;
 
-    if (error >= 0) {
-        *sp -= sizeof(f);
-        return !guest_copy_to((void *)*sp, &f, sizeof(f));
-    }
-    *sp -= sizeof(plain);
-    return !guest_copy_to((void *)*sp, &plain, sizeof(plain));
+    frame[n++] = r->rcx;
+    frame[n++] = r->r11;
+    if (error >= 0)
+        frame[n++] = (uint64_t)error;
+    frame[n++] = r->rip;
+    frame[n++] = (from_user ? r->cs : r->cs & ~3u) | (uint64_t)mask << 32;
+    frame[n++] = (r->rflags & ~(uint64_t)(EFLAGS_IF | EFLAGS_IOPL)) |
+                 (mask ? 0 : EFLAGS_IF);
+    frame[n++] = r->rsp;
+    frame[n++] = r->ss;
+    *sp -= n * sizeof(*frame);
+    return !guest_copy_to((void *)*sp, frame, n * sizeof(*frame));
 }
 
-void guest_enter(struct vcpu *v, const struct guest_entry *entry,
-                 int64_t error)
+static inline void enter(struct vcpu *v, const struct guest_entry *entry,
+                         int64_t error)
 {
     struct cpu_user_regs *r = current_regs();
     bool from_user = !v->arch.kernel_mode;
-    uint64_t sp = (from_user ? v->arch.kernel_sp : r->rsp) & ~15ull;
+    uint64_t sp = (from_user ? v->arch.kernel_sp : r->rsp) & ~15ul;
 
     if (from_user)
         vcpu_toggle_mode(v);
@@ -104,6 +88,12 @@ void guest_enter(struct vcpu *v, const struct guest_entry *entry,
     r->rsp = sp;
     r->rflags = (r->rflags & ~(uint64_t)BOUNCED_AWAY) | EFLAGS_IF;
     r->entry_vector = TRAP_SYSCALL; /* rcx and r11 are in the frame */
+}
+
+void guest_enter(struct vcpu *v, const struct guest_entry *entry,
+                 int64_t error)
+{
+    enter(v, entry, error);
 }
 
 void guest_trap(struct vcpu *v, unsigned int vector, int64_t error)
@@ -315,25 +305,19 @@ void syscall_from_user(struct cpu_user_regs *regs)
     guest_enter(v, &v->arch.syscall_callback, -1);
 }
 
-static void deliver_upcall(struct vcpu *v)
-{
-    if (!v->arch.event_callback.address) {
-        /* Xen's rule: without a callback the guest polls. */
-        return;
-    }
-    guest_enter(v, &v->arch.event_callback, -1);
-}
-
 void exit_work(void)
 {
     struct cpu *c = this_cpu();
+    struct vcpu *v;
 
     do {
         while (c->need_resched) {
             smp_park_here();
             sched_switch();
         }
-        if (evtchn_upcall_due(&c->current->evtchn))
-            deliver_upcall(c->current);
+        v = c->current;
+        /* Without a callback the guest polls: Xen's rule. */
+        if (evtchn_upcall_due(&v->evtchn) && v->arch.event_callback.address)
+            enter(v, &v->arch.event_callback, -1);
     } while (c->need_resched);
 }
