@@ -218,8 +218,8 @@ int16_t mmu_grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
 static int copies_out_left = -1; /* that succeed; -1: all */
 static unsigned int preempt_period; /* 0: never */
 static unsigned int preempt_asked;
-static void *continue_arg;
-static unsigned int continue_count;
+static __thread void *continue_arg;
+static __thread unsigned int continue_count;
 
 bool guest_range_ok(const void *addr, size_t size)
 {

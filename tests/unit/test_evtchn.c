@@ -472,6 +472,20 @@ START_TEST(a_vcpus_virq_rings_its_own_port_alone)
 }
 END_TEST
 
+/* As if the port had been closed and opened again since the look. */
+START_TEST(a_virq_rings_no_port_that_is_not_its_own)
+{
+    int unbound = alloc_port(1, 2), other = bind_virq(1, VIRQ_DEBUG, 0);
+
+    world[1].vcpu[0].virq_port[VIRQ_TIMER] = (uint32_t)unbound;
+    evtchn_send_virq(&world[1].vcpu[0], VIRQ_TIMER);
+    world[1].vcpu[0].virq_port[VIRQ_TIMER] = (uint32_t)other;
+    evtchn_send_virq(&world[1].vcpu[0], VIRQ_TIMER);
+    world[1].vcpu[0].virq_port[VIRQ_TIMER] = 0;
+    ck_assert(!is_pending(1, unbound) && !is_pending(1, other));
+}
+END_TEST
+
 START_TEST(a_global_virq_follows_bind_vcpu_and_ends_with_close)
 {
     int port = bind_virq(1, VIRQ_CONSOLE, 0);
@@ -848,6 +862,7 @@ int main(void)
     tcase_add_test(tests, an_alloc_that_nobody_heard_of_can_be_undone);
     tcase_add_test(tests, bind_virq_errors_are_those_of_xen);
     tcase_add_test(tests, a_vcpus_virq_rings_its_own_port_alone);
+    tcase_add_test(tests, a_virq_rings_no_port_that_is_not_its_own);
     tcase_add_test(tests, a_global_virq_follows_bind_vcpu_and_ends_with_close);
     tcase_add_test(tests, nothing_can_be_sent_on_a_virq);
     tcase_add_test(tests, bind_vcpu_moves_only_what_may_move);

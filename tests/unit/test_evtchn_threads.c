@@ -149,6 +149,71 @@ START_TEST(no_polled_event_is_lost)
 }
 END_TEST
 
+/* ---- One send against one unmask, at the same moment. ---- */
+
+#define ROUNDS 50000u
+
+static uint32_t arrived;
+
+/* Both threads leave at the same time, give or take @delay turns. */
+static void meet(uint32_t turn, uint32_t delay)
+{
+    uint32_t spins = 0;
+
+    atomic_add_return(&arrived, 1);
+    while (load_acquire(&arrived) < 2 * turn)
+        if (++spins % 4096 == 0)
+            sched_yield();
+    for (uint32_t i = 0; i < delay; i++)
+        (void)read_once(&stop);
+}
+
+static void *send_in_turns(void *unused)
+{
+    uint32_t seed = 5;
+
+    (void)unused;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        meet(2 * i + 1, random_next(&seed) % 64);
+        send(1, port_a);
+        meet(2 * i + 2, 0);
+    }
+    return NULL;
+}
+
+static void *unmask_in_turns(void *unused)
+{
+    uint32_t seed = 6;
+
+    (void)unused;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        mask(2, port_b);
+        meet(2 * i + 1, random_next(&seed) % 64);
+        evtchn_unmask(dom(2), (uint32_t)port_b);
+        meet(2 * i + 2, 0);
+        if (!upcall(2, 0) || selector(2, 0) != 1 || !is_pending(2, port_b))
+            write_once(&wrong, "an edge was lost");
+        take(2, port_b);
+    }
+    return NULL;
+}
+
+START_TEST(send_and_unmask_lose_no_edge_between_them)
+{
+    struct belfry_channel c;
+    uint32_t port;
+
+    connect();
+    arrived = 0;
+    run(send_in_turns, unmask_in_turns, NULL);
+    ck_assert_msg(wrong == NULL, "%s", wrong);
+    port = (uint32_t)port_b;
+    ck_assert(evtchn_info(dom(2), &port, &c));
+    ck_assert_uint_eq(c.sent, ROUNDS + 1);
+    ck_assert_uint_eq(c.delivered, ROUNDS + 1);
+}
+END_TEST
+
 /* ---- Counters while everything happens. ---- */
 
 static void *send_many(void *unused)
@@ -415,6 +480,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, no_upcall_is_lost);
     tcase_add_test(tests, no_polled_event_is_lost);
+    tcase_add_test(tests, send_and_unmask_lose_no_edge_between_them);
     tcase_add_test(tests, counters_agree_at_any_moment);
     tcase_add_test(tests, E3_a_port_once_valid_stays_so);
     tcase_add_test(tests, E4_a_bucket_is_whole_when_it_is_seen);
