@@ -121,7 +121,7 @@ static const char *vector_name(uint32_t vector)
         "divide error", "debug exception", "NMI", "breakpoint", "overflow",
         "bound range exceeded", "invalid opcode", "device not available",
         "double fault", "exception 9", "invalid TSS", "segment not present",
-        "stack fault", "general protection fault", "page fault",
+        "stack fault", "general protection", "page fault",
         "exception 15", "x87 error", "alignment check", "machine check",
         "SIMD error"
     };
@@ -130,10 +130,11 @@ static const char *vector_name(uint32_t vector)
                                                      : "exception";
 }
 
-/* "page fault at 0x8 in handle_request+0x1c (reason)" */
+/* "crashed: page fault at 0x8 in handle_request+0x1c (reason)" */
 static void describe_crash(const struct belfry_domain *i, char *to,
                            size_t size)
 {
+    const char *what = vector_name(i->crash_vector);
     char at[32] = "", where[80] = "", text[104] = "";
 
     if (i->crash_vector == 14)
@@ -144,15 +145,16 @@ static void describe_crash(const struct belfry_domain *i, char *to,
     else if (i->crash_rip)
         format_string(where, sizeof(where), " at rip 0x%llx",
                       (unsigned long long)i->crash_rip);
-    if (i->crash_text[0])
+    /* The hypervisor's sentence, where it says more than the vector does. */
+    if (strncmp(i->crash_text, what, strlen(what)) != 0)
         format_string(text, sizeof(text), " (%s)", i->crash_text);
     if (i->crash_vector != ~0u)
-        format_string(to, size, "crashed: %s%s%s%s",
-                      vector_name(i->crash_vector), at, where, text);
+        format_string(to, size, "crashed: %s%s%s%s", what, at, where,
+                      i->crash_text[0] ? text : "");
     else if (i->crash_text[0])
         format_string(to, size, "crashed: %s%s", i->crash_text, where);
     else
-        string_copy(to, "crashed: it gave up by itself", size);
+        string_copy(to, "failed: it shut itself down with reason crash", size);
 }
 
 static void describe_end(const struct belfry_domain *i, char *to, size_t size)

@@ -147,8 +147,6 @@ static void enter(void)
     remember_line();
     command();
     length = 0;
-    if (!attached[0])
-        show();
 }
 
 static void recall(int step)
@@ -195,7 +193,6 @@ static void key_for_shell(char key)
         return;
     }
     edit(key);
-    show();
 }
 
 /* ---- An attached console. ---- */
@@ -206,7 +203,6 @@ static void key_for_domain(char key)
 
     if (key == LEAVE_KEY || !d) {
         detach();
-        show();
         return;
     }
     if (key == '\r')
@@ -246,6 +242,8 @@ bool shell_work(void)
         else
             key_for_shell(keys[i]);
     }
+    if (n > 0 && !attached[0])
+        show();
     return (attached[0] && show_attached()) || dirty;
 }
 

@@ -83,26 +83,41 @@ static void describe_port(const struct channel_state *s,
 
 /* ---- Row 1. ---- */
 
+/* The end that is to blame: one that failed before one that ended well, and
+ * then the one that ended first.  NULL: both live. */
+static const struct channel_end *first_dead(const struct channel_state *s)
+{
+    const struct channel_end *a = &s->end[0], *b = &s->end[1];
+
+    if (!a->gone || !b->gone)
+        return a->gone ? a : b->gone ? b : NULL;
+    if (a->well != b->well)
+        return a->well ? b : a;
+    return b->ended < a->ended ? b : a;
+}
+
 static bool judge_dead(const struct channel_state *s, struct judgement *j)
 {
+    const struct channel_end *e = first_dead(s), *o;
     char since[32];
 
-    for (int i = 0; i < 2; i++) {
-        const struct channel_end *e = &s->end[i];
-
-        if (!e->gone)
-            continue;
-        j->finding = FINDING_PEER_DEAD;
-        j->bad = true;
-        SAY(j, "%s is dead: %s, %s ago", e->domain, e->why,
-            ago(s, e->ended, since));
-        if (e->last_line[0])
-            EVIDENCE(j, "its last line was: %s", e->last_line);
-        describe_port(s, &s->end[!i], j);
-        NEXT(j, "belfry create %s", e->domain);
-        return true;
-    }
-    return false;
+    if (!e)
+        return false;
+    o = e == &s->end[0] ? &s->end[1] : &s->end[0];
+    j->finding = FINDING_PEER_DEAD;
+    /* One that ended well is missed only by a peer with work for it. */
+    j->bad =
+        !e->well || (o->has_port && o->port.pending) || s->in_flight > 0;
+    SAY(j, "%s %s: %s, %s ago", e->domain, e->well ? "is gone" : "is dead",
+        e->why, ago(s, e->ended, since));
+    if (e->last_line[0])
+        EVIDENCE(j, "its last line was: %s", e->last_line);
+    if (o->gone)
+        EVIDENCE(j, "%s: %s, %s ago", o->domain, o->why,
+                 ago(s, o->ended, since));
+    describe_port(s, o, j);
+    NEXT(j, "belfry create %s", e->domain);
+    return true;
 }
 
 /* ---- Row 2. ---- */
@@ -142,8 +157,8 @@ static enum finding finding_of_end(const struct channel_end *e)
 {
     const struct belfry_channel *c = &e->port;
 
-    if (c->polled)
-        return FINDING_BUSY; /* it looks at the bit itself */
+    if (c->polled || e->moved)
+        return FINDING_BUSY; /* it looks at the bit, or the ring, itself */
     if (c->masked)
         return FINDING_MASKED;
     if (!c->selector)
@@ -241,7 +256,9 @@ static bool judge_ringing(const struct channel_state *s, struct judgement *j)
             continue;
         SAY(j, "%s was rung %s ago and %s", e->domain,
             ago(s, e->port.pending_since, since),
-            e->port.polled ? "polls the port" : "is about to look");
+            e->port.polled ? "polls the port"
+            : e->moved     ? "is at work"
+                           : "is about to look");
         describe_port(s, e, j);
         NEXT(j, "belfry why %s", s->name);
         return true;

@@ -20,6 +20,7 @@ static struct judgement judgement;
 static void end_of_ended(struct channel_end *to, const struct ended *e)
 {
     to->gone = true;
+    to->well = e->info.reason == SHUTDOWN_poweroff;
     string_copy(to->domain, e->info.name, sizeof(to->domain));
     string_copy(to->why, e->why, sizeof(to->why));
     string_copy(to->last_line, e->last_line, sizeof(to->last_line));
@@ -142,11 +143,27 @@ static void gather_wire(const struct wire *w)
 
 /* ---- Looking for it. ---- */
 
+#define LOOKS_APART 110000000ull /* ns: more than FINDING_PATIENCE */
+
+/* Consoles and stores are served meanwhile. */
+static void let_time_pass(void)
+{
+    uint64_t deadline = clock_now() + LOOKS_APART;
+
+    while (clock_now() < deadline) {
+        if (domains_work())
+            event_poll();
+        else
+            event_wait_until(deadline);
+    }
+}
+
 struct search {
     const char *name; /* of a channel, or NULL */
     uint32_t id;      /* of a domain */
     bool found;
     struct judgement worst;
+    char worst_name[72];
     struct channel_info info;
 };
 
@@ -163,6 +180,34 @@ static bool match_name(const struct channel_info *c, void *data)
 
 static struct search search;
 
+/* What an end has done so far: a different number later means it is alive. */
+static uint64_t progress(unsigned int end)
+{
+    const struct belfry_channel *c = &search.info.end[end];
+    const struct belfry_ring *r = ring_at(search.info.id[end], c->port);
+    uint64_t mark = c->pending_since + c->delivered;
+
+    return r ? mark + r->private_prod + r->private_cons : mark;
+}
+
+/* A bell that was rung and not heard is judged by two looks: a domain that
+ * goes on with its ring has no need of bells. */
+static void look_again(void)
+{
+    uint64_t before[2] = { progress(0), progress(1) };
+
+    let_time_pass();
+    rings_gather();
+    search.found = false;
+    channels_each(match_name, &search);
+    if (!search.found)
+        return;
+    gather(&search.info);
+    for (unsigned int i = 0; i < search.info.nr_ends; i++)
+        state.end[i].moved = progress(i) != before[i];
+    channel_judge(&state, &judgement);
+}
+
 static bool why_channel(const char *name)
 {
     struct wire w;
@@ -177,6 +222,8 @@ static bool why_channel(const char *name)
     else
         return false;
     channel_judge(&state, &judgement);
+    if (search.found && judgement.bad && judgement.finding >= FINDING_MASKED)
+        look_again();
     return true;
 }
 
@@ -191,8 +238,10 @@ static bool match_domain(const struct channel_info *c, void *data)
         return true;
     gather(c);
     channel_judge(&state, &judgement);
-    if (!s->found || (judgement.bad && !s->worst.bad))
+    if (!s->found || (judgement.bad && !s->worst.bad)) {
         s->worst = judgement;
+        string_copy(s->worst_name, c->name, sizeof(s->worst_name));
+    }
     s->found = true;
     return !s->worst.bad;
 }
@@ -212,12 +261,18 @@ static bool why_ended(const char *name)
 
 static void why_living(const struct belfry_domain *d)
 {
+    static char name[72];
     struct wire w;
+    bool found;
 
     memset(&search, 0, sizeof(search));
     search.id = d->id;
     channels_each(match_domain, &search);
     judgement = search.worst;
+    found = search.found;
+    string_copy(name, search.worst_name, sizeof(name));
+    if (judgement.bad)
+        why_channel(name);
     /* A device whose peer is dead may have no channel any more. */
     for (unsigned int i = 0; !judgement.bad && wire_at(i, &w); i++) {
         if (strcmp(w.module->args.name, d->name) != 0 &&
@@ -228,7 +283,7 @@ static void why_living(const struct belfry_domain *d)
         gather_wire(&w);
         channel_judge(&state, &judgement);
     }
-    if (!search.found && !judgement.bad) {
+    if (!found && !judgement.bad) {
         begin(d->name);
         channel_judge(&state, &judgement);
     }

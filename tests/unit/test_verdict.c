@@ -74,6 +74,35 @@ START_TEST(row_1_a_dead_peer_is_named_with_reason_and_time)
 }
 END_TEST
 
+START_TEST(row_1_one_that_ended_well_is_missed_only_with_work_left)
+{
+    s.end[0].has_port = false;
+    s.end[0].gone = s.end[0].well = true;
+    strcpy(s.end[0].why, "ended: poweroff");
+    s.end[0].ended = NOW - SECOND;
+    expect(FINDING_PEER_DEAD, false, "reader is gone: ended: poweroff");
+    s.in_flight = 1;
+    expect(FINDING_PEER_DEAD, true, "reader is gone");
+    s.in_flight = 0;
+    ring(1, 10);
+    expect(FINDING_PEER_DEAD, true, "reader is gone");
+}
+END_TEST
+
+START_TEST(row_1_of_two_dead_the_one_to_blame_is_named)
+{
+    for (int i = 0; i < 2; i++) {
+        s.end[i].gone = true;
+        s.end[i].ended = NOW - (unsigned int)(1 + i) * SECOND;
+        strcpy(s.end[i].why, i ? "destroyed" : "failed");
+    }
+    expect(FINDING_PEER_DEAD, true, "disk is dead: destroyed, 2.00 s ago");
+    ck_assert_ptr_nonnull(strstr(j.evidence[0], "reader: failed, 1.00 s ago"));
+    s.end[1].well = true;
+    expect(FINDING_PEER_DEAD, true, "reader is dead: failed, 1.00 s ago");
+}
+END_TEST
+
 START_TEST(row_2_an_unbound_port_waits_for_the_other_side)
 {
     s.end[0].port.state = BELFRY_PORT_UNBOUND;
@@ -180,6 +209,11 @@ START_TEST(a_guest_that_polls_is_not_stuck)
     c->masked = c->upcall_masked = 1;
     c->polled = 1;
     expect(FINDING_BUSY, false, "polls the port");
+    c->polled = 0;
+    s.end[0].moved = true;
+    expect(FINDING_BUSY, false, "is at work");
+    s.end[0].moved = false;
+    expect(FINDING_MASKED, true, "reader has masked port 5");
 }
 END_TEST
 
@@ -207,6 +241,9 @@ int main(void)
 
     tcase_add_checked_fixture(tests, setup, NULL);
     tcase_add_test(tests, row_1_a_dead_peer_is_named_with_reason_and_time);
+    tcase_add_test(
+        tests, row_1_one_that_ended_well_is_missed_only_with_work_left);
+    tcase_add_test(tests, row_1_of_two_dead_the_one_to_blame_is_named);
     tcase_add_test(tests, row_2_an_unbound_port_waits_for_the_other_side);
     tcase_add_test(tests, row_3_nothing_rung_and_nothing_in_flight_is_idle);
     tcase_add_test(tests, row_5_masked_by_whom_for_how_long_and_where);
