@@ -364,6 +364,8 @@ static void report_crash(struct domain *d, uint64_t rip)
 {
     char symbol[64];
 
+    if (d == initial_domain)
+        console_begin_panic(); /* who showed our lines is no more */
     domain_symbol(d, rip, symbol, sizeof(symbol));
     printk_guest(d->id, "%s crashed at rip %#lx %s: %s\n", d->name, rip, symbol,
                  d->crash_text);
