@@ -147,11 +147,15 @@ static void reap_qemu(struct broker *b)
     }
 }
 
+/* Gently first, so that QEMU writes back disks of the user's; a machine that
+ * was given up has none that are worth it. */
 static void terminate_qemu(struct broker *b)
 {
+    bool now_or_never = b->terminated || b->outcome->timed_out;
+
     if (b->reaped)
         return;
-    kill(b->qemu, b->terminated ? SIGKILL : SIGTERM);
+    kill(b->qemu, now_or_never ? SIGKILL : SIGTERM);
     b->terminated = true;
     b->kill_at = now() + KILL_TIME;
 }

@@ -200,9 +200,17 @@ static void write_escaped(FILE *out, const char *text)
     }
 }
 
+/* A link on the host would become a link in the image, to nowhere. */
+static char *resolve(const char *path)
+{
+    char *real = realpath(path, NULL);
+
+    return real ? real : text_of("%s", path);
+}
+
 static char *graft(const char *name, const char *path)
 {
-    char *text;
+    char *text, *real = resolve(path);
     size_t size;
     FILE *out = open_memstream(&text, &size);
 
@@ -210,8 +218,9 @@ static char *graft(const char *name, const char *path)
         fputc('/', out);
     write_escaped(out, name);
     fputc('=', out);
-    write_escaped(out, path);
+    write_escaped(out, real);
     fclose(out);
+    free(real);
 
     return text;
 }
@@ -297,7 +306,7 @@ bool iso_replace_disk(const char *image, const struct iso_note *note,
                       const char *disk, uint64_t disk_size, const char *output)
 {
     struct iso_note new_note = *note;
-    char *name = text_of("%s", note->disk), *path = text_of("%s", disk);
+    char *name = text_of("%s", note->disk), *path = resolve(disk);
     char *in = text_of("%s", image), *out = text_of("stdio:%s", output);
     char *const argv[] = {
         (char[]){ "xorriso" }, (char[]){ "-report_about" },

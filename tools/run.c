@@ -132,7 +132,7 @@ static bool prepare_gdb(const struct run_state *run)
     FILE *out = script ? fopen(script, "we") : NULL;
 
     if (out) {
-        fprintf(out, "file %s/belfry.debug\n", dir);
+        fprintf(out, "set confirm off\nfile %s/belfry.debug\n", dir);
         print_guest_symbols(out, dir);
         fputs("target remote :1234\n", out);
         fclose(out);

@@ -142,6 +142,10 @@ make_image() { # NAME CFG DISK
     belfry image "$2" --root "$build" --file disk.img="$3" -o "$work/$1.iso"
 }
 
+same_image_linked() {
+    make_image again "$here/live.cfg" "$work/link" &&
+        cmp "$work/live.iso" "$work/again.iso"
+}
 same_image() {
     make_image again "$here/live.cfg" "$work/disk" &&
         cmp "$work/live.iso" "$work/again.iso"
@@ -154,6 +158,8 @@ test_images() {
     holds "image builds" make_image live "$here/live.cfg" "$work/disk"
     said "image reports the domains" '^reader +16M .*vbd=disk:xvda'
     holds "the same input gives the same image" same_image
+    ln -s "$work/disk" "$work/link"
+    holds "also through a link" same_image_linked
     status "a dry run prints the command" 0 belfry run --dry-run \
         "$work/live.iso"
     said "with QEMU in it" '^qemu-system-x86_64 .*isa-debug-exit'
