@@ -55,6 +55,7 @@ struct options {
 
     /* check and image. */
     const char *root, *output;
+    bool unchecked; /* build in spite of mistakes */
     struct file_map files[MAX_FILE_MAPS];
     int nr_files;
 

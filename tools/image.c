@@ -133,6 +133,20 @@ enum status verb_check(const struct options *options)
     return good ? STATUS_FINE : STATUS_FAILED;
 }
 
+/* Can an image be made of it at all? */
+static bool may_build(const struct system *system,
+                      const struct options *options)
+{
+    if (system->nr_findings == 0)
+        return true;
+    for (size_t i = 0; i < system->nr_files; i++) {
+        if (system->files[i]->missing)
+            return false;
+    }
+
+    return options->unchecked;
+}
+
 enum status verb_image(const struct options *options)
 {
     struct system system;
@@ -144,7 +158,7 @@ enum status verb_image(const struct options *options)
     }
     if (!system_load(&system, options))
         return STATUS_FAILED;
-    good = system.nr_findings == 0 && iso_build(&system, options->output);
+    good = may_build(&system, options) && iso_build(&system, options->output);
     if (good || system.nr_findings)
         show(&system, options, options->output);
     system_free(&system);

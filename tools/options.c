@@ -13,8 +13,8 @@
 
 /* Keys of options without a short name. */
 enum { KEY_NAME = 0x100, KEY_JSON, KEY_NO_HEADER, KEY_SORT, KEY_WATCH,
-       KEY_ROOT, KEY_FILE, KEY_MEM, KEY_CPUS, KEY_ACCEL, KEY_BATCH,
-       KEY_INTERACTIVE, KEY_ICOUNT, KEY_SMAP, KEY_GDB, KEY_DRY_RUN,
+       KEY_ROOT, KEY_FILE, KEY_UNCHECKED, KEY_MEM, KEY_CPUS, KEY_ACCEL,
+       KEY_BATCH, KEY_INTERACTIVE, KEY_ICOUNT, KEY_SMAP, KEY_GDB, KEY_DRY_RUN,
        KEY_TIMEOUT, KEY_DISK, KEY_ARGS };
 
 struct group {
@@ -26,7 +26,11 @@ struct group {
     { .name = NAME, .key = KEY, .arg = ARG, .doc = DOC }
 
 static const struct group groups[] = {
-    { TAKES_OUTPUT, { OPTION("output", 'o', "FILE", "the image to write") } },
+    { TAKES_OUTPUT,
+      { OPTION("output", 'o', "FILE", "the image to write"),
+        OPTION("unchecked", KEY_UNCHECKED, NULL,
+               "build in spite of mistakes, to see what the hypervisor says "
+               "of them") } },
     { TAKES_IMAGE,
       { OPTION("root", KEY_ROOT, "DIR",
                "where the files of grub.cfg are (default: beside it)"),
@@ -164,6 +168,7 @@ static error_t parse_machine_option(int key, char *arg,
     case 'o': options->output = arg; return 0;
     case 'd': options->detach = true; return 0;
     case KEY_ROOT: options->root = arg; return 0;
+    case KEY_UNCHECKED: options->unchecked = true; return 0;
     case KEY_FILE: parse_file(arg, options, state); return 0;
     case KEY_MEM: parse_mem(arg, options, state); return 0;
     case KEY_CPUS: options->cpus = parse_cpus(arg, state); return 0;
