@@ -291,11 +291,14 @@ static bool make_buffer(struct blkfront *d, struct blkfront_io *io)
     return true;
 }
 
-/* As many as memory allows: a small domain has a shorter queue. */
+/* A full ring's worth, or what half of the free memory holds: a small domain
+ * has a shorter queue. */
 static int make_buffers(struct blkfront *d)
 {
-    unsigned int most = front_free(&d->front);
+    size_t most = pages_available() / 2 / BLK_SEGMENTS;
 
+    if (most > front_free(&d->front))
+        most = front_free(&d->front);
     while (d->depth < most && d->depth < BLKFRONT_DEPTH &&
            make_buffer(d, &d->io[d->depth]))
         d->depth++;

@@ -108,13 +108,25 @@ static int restore(struct blkfront *disk, uint64_t first, uint64_t count,
     return error ? error : flush(disk);
 }
 
+/* Memory for *count sectors, or for fewer. */
+static void *save_area(uint64_t *count)
+{
+    void *area = mem_alloc(*count * BLK_SECTOR);
+
+    while (!area && *count > 1) {
+        *count /= 2;
+        area = mem_alloc(*count * BLK_SECTOR);
+    }
+    return area;
+}
+
 /* On the second half of the disk, 1 MiB at most. */
 static int try_pattern(struct blkfront *disk)
 {
     uint64_t half = (disk->sectors + 1) / 2;
     uint64_t count = half < MAX_PATTERN ? half : MAX_PATTERN;
+    void *saved = save_area(&count);
     uint64_t first = disk->sectors - count;
-    void *saved = mem_alloc(count * BLK_SECTOR);
     int error = saved ? blkfront_read(disk, first, count, saved) : -ENOMEM;
 
     if (!error)
