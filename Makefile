@@ -31,7 +31,7 @@ COMMON := -std=gnu11 -O2 -g -I. -D__XEN_INTERFACE_VERSION__=0x00040e00 \
 FREE  := $(COMMON) -ffreestanding -fno-stack-protector -fno-omit-frame-pointer \
   -mno-red-zone -mgeneral-regs-only -fno-asynchronous-unwind-tables \
   -fcf-protection=none -fno-common
-HVFLAGS    := $(FREE) -fpie -include hv/x86/hidden.h
+HVFLAGS    := $(FREE) -fomit-frame-pointer -fpie -include hv/x86/hidden.h
 GUESTFLAGS := $(FREE) -fno-pie
 HOSTFLAGS  := $(COMMON) -D_GNU_SOURCE
 STRICT     := -Wconversion -Wsign-conversion

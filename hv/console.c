@@ -130,7 +130,7 @@ void panic(const char *fmt, ...)
     va_end(args);
     printk("\n");
     backtrace_print((uint64_t)__builtin_return_address(0),
-                    (uint64_t)__builtin_frame_address(0));
+                    (uint64_t)&args);
     machine_stop(VERDICT_CODE_PANIC, false);
 }
 

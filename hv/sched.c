@@ -11,12 +11,6 @@
 #include "hv/x86/cpu.h"
 #include "hv/x86/smp.h"
 
-static unsigned int effective_priority(const struct vcpu *v)
-{
-    return v->sched.lent_priority > v->sched.priority ? v->sched.lent_priority
-                                                      : v->sched.priority;
-}
-
 static void slice_ended(struct timer *t)
 {
     struct cpu *c = cpus[t->cpu];
@@ -47,17 +41,16 @@ void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity)
 {
     struct sched_vcpu *s = &v->sched;
 
-    s->priority = (uint8_t)priority;
+    s->priority = s->effective = (uint8_t)priority;
     s->affinity = affinity;
     s->pause_count = 1;
     s->state = BELFRY_VCPU_OFFLINE;
     s->cpu = pick_cpu(affinity, v->domain->id + v->id);
     s->since = stamp_now();
-    list_init(&s->node);
 }
 
 /* Lock the queue that a vCPU belongs to.  It may move until we have it. */
-static struct sched_queue *lock_queue_of(const struct vcpu *v)
+static inline struct sched_queue *lock_queue_of(const struct vcpu *v)
 {
     for (;;) {
         uint32_t cpu = read_once(&v->sched.cpu);
@@ -84,7 +77,7 @@ static void set_state(struct vcpu *v, uint8_t state)
 /* Queue lock held. */
 static void enqueue(struct sched_queue *q, struct vcpu *v, bool at_head)
 {
-    unsigned int p = effective_priority(v);
+    unsigned int p = v->sched.effective;
 
     if (at_head)
         list_add_head(&v->sched.node, &q->list[p]);
@@ -96,9 +89,11 @@ static void enqueue(struct sched_queue *q, struct vcpu *v, bool at_head)
 /* Queue lock held. */
 static void dequeue(struct sched_queue *q, struct vcpu *v)
 {
-    unsigned int p = effective_priority(v);
+    struct list *node = &v->sched.node;
+    unsigned int p = v->sched.effective;
 
-    list_remove(&v->sched.node);
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
     if (list_empty(&q->list[p]))
         q->occupied &= ~(1u << p);
 }
@@ -106,10 +101,9 @@ static void dequeue(struct sched_queue *q, struct vcpu *v)
 /* The vCPU's queue lock is held.  If its CPU is busy and another that it may
  * use is idle, move it there: lock of that one held instead, on return.  Only
  * a vCPU whose state has been saved whole can go. */
-static struct sched_queue *maybe_move(struct sched_queue *q, struct vcpu *v)
+static struct sched_queue *move(struct sched_queue *q, struct vcpu *v)
 {
-    if (nr_cpus == 1 || !cpus[v->sched.cpu]->current ||
-        load_acquire(&v->sched.on_cpu))
+    if (!cpus[v->sched.cpu]->current || load_acquire(&v->sched.on_cpu))
         return q;
     for (unsigned int i = 0; i < nr_cpus; i++) {
         if (!(v->sched.affinity >> i & 1) || read_once(&cpus[i]->current) ||
@@ -128,9 +122,9 @@ static void preempt_for(struct sched_queue *q, struct vcpu *v)
     struct cpu *c = cpus[v->sched.cpu];
     const struct vcpu *running = c->current;
 
-    if (running && effective_priority(v) < effective_priority(running))
+    if (running && v->sched.effective < running->sched.effective)
         return;
-    if (running && effective_priority(v) == effective_priority(running)) {
+    if (running && v->sched.effective == running->sched.effective) {
         if (c == this_cpu() && !timer_is_set(&q->slice))
             timer_set(&q->slice, now() + SCHED_SLICE);
         return;
@@ -145,7 +139,8 @@ static void make_runnable(struct sched_queue *q, struct vcpu *v, uint8_t from)
     if (v->sched.state == from && read_once(&v->sched.pause_count)) {
         set_state(v, BELFRY_VCPU_PAUSED);
     } else if (v->sched.state == from) {
-        q = maybe_move(q, v);
+        if (nr_cpus > 1)
+            q = move(q, v);
         if (v->sched.state == from) {
             set_state(v, BELFRY_VCPU_RUNNABLE);
             enqueue(q, v, false);

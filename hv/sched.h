@@ -28,6 +28,7 @@ struct vcpu;
 struct sched_vcpu {
     uint8_t state; /* BELFRY_VCPU_* */
     uint8_t priority, lent_priority;
+    uint8_t effective; /* the larger of the two */
     bool on_cpu; /* its registers are in a CPU, not yet in struct vcpu */
     uint32_t cpu; /* where it is queued or runs; changes under that lock */
     uint64_t affinity;

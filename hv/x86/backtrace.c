@@ -1,6 +1,6 @@
 /*
- * Backtraces of the hypervisor itself.  The chain of frame pointers is
- * followed only while it stays on this CPU's stacks.
+ * Backtraces of the hypervisor itself: return addresses on the stack, named
+ * by the symbol table that GRUB has loaded.
  */
 #include "hv/x86/backtrace.h"
 
@@ -89,27 +89,50 @@ void backtrace_symbol(uint64_t address, char *buf, size_t size)
         format_string(buf, size, "%#lx", address);
 }
 
-static bool on_stack(uint64_t address)
+/* Is there a call before this address?  E8 with a relative target in the text,
+ * or FF /2 in its two to four bytes. */
+static bool is_return_address(uint64_t address)
 {
-    return address >= STACKS_BASE && address % 8 == 0 &&
-           address < STACKS_BASE + (uint64_t)MAX_CPUS * STACK_BLOCK_SIZE - 16;
+    const uint8_t *after = (const uint8_t *)address;
+    int32_t relative;
+
+    if (!in_text(address) || !in_text(address - 7))
+        return false;
+    memcpy(&relative, after - 4, sizeof(relative));
+    if (after[-5] == 0xe8 && in_text(address + (uint64_t)(int64_t)relative))
+        return true;
+    for (unsigned int n = 2; n <= 4; n++)
+        if (after[-(int)n] == 0xff && (after[1 - (int)n] & 0x38) == 0x10)
+            return true;
+    return false;
 }
 
-void backtrace_print(uint64_t rip, uint64_t rbp)
+static void print_call(uint64_t rip)
 {
     char text[96];
 
-    for (unsigned int depth = 0; depth < 24; depth++) {
-        const uint64_t *frame = (const uint64_t *)rbp;
+    backtrace_symbol(rip, text, sizeof(text));
+    printk("  %#018lx %s\n", rip, text);
+}
 
-        backtrace_symbol(rip, text, sizeof(text));
-        printk("  %#018lx %s\n", rip, text);
-        if (!on_stack(rbp) || !in_text(frame[1]))
-            return;
-        rip = frame[1];
-        /* Stacks grow down: an outer frame is above, or the chain is bad. */
-        if (frame[0] <= rbp && frame[0] != 0)
-            return;
-        rbp = frame[0];
-    }
+/* The code keeps no frame pointers (they cost a hypercall a tenth): every word
+ * on the stack that follows a call is shown, so one may be of a call that has
+ * returned already. */
+void backtrace_print(uint64_t rip, uint64_t rsp)
+{
+    uint64_t block = rsp & ~(uint64_t)(STACK_BLOCK_SIZE - 1);
+    uint64_t page_end = (rsp & ~(uint64_t)(PAGE_SIZE - 1)) + PAGE_SIZE;
+    uint64_t main_stack = block + 9 * PAGE_SIZE;
+    uint64_t end = rsp >= main_stack ? block + STACK_BLOCK_SIZE : page_end;
+    unsigned int depth = 0;
+
+    print_call(rip);
+    if (block < STACKS_BASE ||
+        block >= STACKS_BASE + (uint64_t)MAX_CPUS * STACK_BLOCK_SIZE)
+        return;
+    for (uint64_t at = (rsp + 7) & ~7ul; at < end && depth < 24; at += 8)
+        if (is_return_address(*(const uint64_t *)at)) {
+            print_call(*(const uint64_t *)at);
+            depth++;
+        }
 }

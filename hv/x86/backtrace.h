@@ -12,7 +12,7 @@ void backtrace_set_symbols(const uint8_t *headers, uint32_t count,
                            void (*reserve)(uint64_t start, uint64_t end));
 /* "name+0x1c" of an address in the hypervisor, or its number. */
 void backtrace_symbol(uint64_t address, char *buf, size_t size);
-/* Print the calls that led here, from a frame pointer. */
-void backtrace_print(uint64_t rip, uint64_t rbp);
+/* Print the calls that led to @rip with the stack at @rsp. */
+void backtrace_print(uint64_t rip, uint64_t rsp);
 
 #endif

@@ -22,7 +22,7 @@ extern char ap_trampoline[], ap_trampoline_end[];
 extern uint64_t ap_stack;
 uint64_t ap_cr3;
 
-static uint32_t parker; /* 1 + the CPU that has parked the others; 0: none */
+uint32_t smp_parker;
 static uint64_t park_round; /* changed by the parker alone */
 
 static void wait_ns(uint64_t ns)
@@ -148,13 +148,13 @@ void tlb_flush_domain_page(struct domain *d, uint64_t va)
 
 /* ---- Parking: others come to rest on their way out, holding nothing. ---- */
 
-void smp_park_here(void)
+void smp_park(void)
 {
     struct cpu *c = this_cpu();
 
     for (;;) {
         uint64_t round = load_acquire(&park_round);
-        uint32_t by = load_acquire(&parker);
+        uint32_t by = load_acquire(&smp_parker);
 
         if (!by || by == c->id + 1)
             return;
@@ -167,9 +167,9 @@ void smp_park_others(void)
 {
     uint32_t nobody = 0, me = this_cpu()->id + 1;
 
-    while (!atomic_cas(&parker, &nobody, me)) {
+    while (!atomic_cas(&smp_parker, &nobody, me)) {
         nobody = 0;
-        smp_park_here();
+        smp_park();
     }
     store_release(&park_round, park_round + 1);
     for (unsigned int i = 0; i < nr_cpus; i++) {
@@ -184,5 +184,5 @@ void smp_park_others(void)
 
 void smp_release_others(void)
 {
-    store_release(&parker, 0);
+    store_release(&smp_parker, 0);
 }

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct domain;
+#include "lib/atomic.h"
 
 /* Start all other CPUs that ACPI names; returns when they run. */
 void smp_start(void);
@@ -26,6 +26,12 @@ void smp_serve(void);
 void smp_park_others(void);
 void smp_release_others(void);
 /* On the way out to a guest: wait here while somebody has parked us. */
-void smp_park_here(void);
+extern uint32_t smp_parker; /* 1 + who has parked the others; 0: nobody */
+void smp_park(void);
+static inline void smp_park_here(void)
+{
+    if (read_once(&smp_parker))
+        smp_park();
+}
 
 #endif

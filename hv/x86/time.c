@@ -103,11 +103,6 @@ void time_init(void)
            time_scale.khz % 1000, apic * 1000000ul / ns);
 }
 
-uint64_t stamp_now(void)
-{
-    return read_tsc();
-}
-
 stime_t stamp_to_stime(uint64_t stamp)
 {
     uint64_t ticks = stamp - time_scale.origin;

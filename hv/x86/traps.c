@@ -254,7 +254,7 @@ static void die(struct cpu_user_regs *r)
            r->rcx, r->rdx);
     printk("rsi %#018lx rdi %#018lx rbp %#018lx r8  %#018lx\n", r->rsi, r->rdi,
            r->rbp, r->r8);
-    backtrace_print(r->rip, r->rbp);
+    backtrace_print(r->rip, r->rsp);
     machine_stop(VERDICT_CODE_PANIC, false);
 }
 
