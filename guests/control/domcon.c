@@ -102,6 +102,12 @@ static void take_byte(struct domcon *c, char byte)
         end_line(c);
 }
 
+bool domcon_is_empty(const struct domcon *c)
+{
+    return c->open && stream_readable(&c->out) == 0 &&
+           stream_writable(&c->in) == (int)c->in.size;
+}
+
 uint64_t domcon_deadline(const struct domcon *c)
 {
     return c->line_length ? c->line_since + PARTIAL_NS : 0;

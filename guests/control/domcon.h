@@ -41,6 +41,8 @@ int domcon_open(struct domcon *c, domid_t id, const char *name,
 void domcon_close(struct domcon *c);
 /* Do a little; true: there is more to do. */
 bool domcon_work(struct domcon *c);
+/* Is nothing in its ring, either way, that a bell would have to announce? */
+bool domcon_is_empty(const struct domcon *c);
 /* When a partial line wants to be shown; 0: there is none. */
 uint64_t domcon_deadline(const struct domcon *c);
 /* Type at the domain: how many bytes were taken. */

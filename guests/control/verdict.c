@@ -277,7 +277,9 @@ static void judge_quiet(const struct channel_state *s, struct judgement *j)
         NEXT(j, "belfry rings %s", s->name);
     } else {
         j->finding = FINDING_IDLE;
-        SAY(j, "nothing is wrong: every bell was heard%s",
+        SAY(j, "nothing is wrong: %s%s",
+            s->ring_empty ? "the ring is empty, both ways"
+                          : "every bell was heard",
             s->in_flight_known ? ", no request is in flight" : "");
         NEXT(j, "belfry channels");
     }
@@ -288,7 +290,10 @@ static void judge_quiet(const struct channel_state *s, struct judgement *j)
 void channel_judge(const struct channel_state *s, struct judgement *j)
 {
     memset(j, 0, sizeof(*j));
-    if (!judge_dead(s, j) && !judge_handshake(s, j) && !judge_stuck(s, j) &&
-        !judge_ringing(s, j))
+    if (judge_dead(s, j) || judge_handshake(s, j))
+        return;
+    /* Row 3 stands before the bells: who has nothing to fetch may leave
+     * them unheard. */
+    if (s->ring_empty || (!judge_stuck(s, j) && !judge_ringing(s, j)))
         judge_quiet(s, j);
 }

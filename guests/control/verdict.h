@@ -60,6 +60,7 @@ struct channel_state {
     char handshake[160];
     bool in_flight_known;
     uint32_t in_flight; /* requests without a response, as the ring says */
+    bool ring_empty;    /* known to hold nothing, both ways */
     char starved_by[BELFRY_NAME_SIZE]; /* who has the processor, "" unknown */
 };
 

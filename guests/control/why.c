@@ -106,6 +106,16 @@ static void in_flight(const struct channel_info *c)
     state.in_flight = side[0] ? side[0]->in_flight : side[1]->in_flight;
 }
 
+/* A domain that only prints need not hear its console's bell. */
+static bool is_empty_console(const struct channel_info *c)
+{
+    const struct dom *d = dom_by_id(c->id[0]);
+
+    return d && c->nr_ends == 2 && c->id[1] == guest.domid &&
+           c->end[0].port == d->info.console_port &&
+           domcon_is_empty(&d->console);
+}
+
 /* A channel that the hypervisor knows. */
 static void gather(const struct channel_info *c)
 {
@@ -126,6 +136,7 @@ static void gather(const struct channel_info *c)
     if (wire_by_name(c->name, &w))
         describe_handshake(&w);
     in_flight(c);
+    state.ring_empty = is_empty_console(c);
 }
 
 /* A channel that only the system description knows. */

@@ -216,6 +216,7 @@ test_listings() {
     said "with both ends" '^disk.store +control:'
     holds "log has what domains said" grep_log 'disk: serving'
     holds "log of one source has no other" only_source disk
+    within "a healthy domain is not called stuck" 10 belfry why -q disk
     holds "the table has titles" grep_verb '^ID +NAME +STATE' list
     holds "and can go without" lacks_verb '^ID ' list --no-header
     holds "rows can be sorted" sorted_by_id

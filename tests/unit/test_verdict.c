@@ -131,6 +131,15 @@ START_TEST(row_3_nothing_rung_and_nothing_in_flight_is_idle)
 }
 END_TEST
 
+START_TEST(row_3_an_empty_ring_needs_no_bell)
+{
+    ring(1, 2 * SECOND)->masked = true;
+    expect(FINDING_MASKED, true, "disk has masked port 9");
+    s.ring_empty = true;
+    expect(FINDING_IDLE, false, "the ring is empty, both ways");
+}
+END_TEST
+
 START_TEST(row_5_masked_by_whom_for_how_long_and_where)
 {
     struct belfry_channel *c = ring(1, 2 * SECOND);
@@ -246,6 +255,7 @@ int main(void)
     tcase_add_test(tests, row_1_of_two_dead_the_one_to_blame_is_named);
     tcase_add_test(tests, row_2_an_unbound_port_waits_for_the_other_side);
     tcase_add_test(tests, row_3_nothing_rung_and_nothing_in_flight_is_idle);
+    tcase_add_test(tests, row_3_an_empty_ring_needs_no_bell);
     tcase_add_test(tests, row_5_masked_by_whom_for_how_long_and_where);
     tcase_add_test(tests, row_6_the_selector_was_cleared_without_a_scan);
     tcase_add_test(tests, row_7_all_events_are_off);
