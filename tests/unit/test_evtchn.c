@@ -370,6 +370,7 @@ START_TEST(close_clears_pending_and_the_vcpu)
     send(1, a);
     close_port(2, b);
     ck_assert(!is_pending(2, b));
+    ck_assert_uint_eq(status(2, 2, b).vcpu, 0);
     ck_assert_int_eq(alloc_port(2, 1), b);
     ck_assert_uint_eq(status(2, 2, b).vcpu, 0);
     ck_assert_uint_eq(info(2, b).sent, 0);

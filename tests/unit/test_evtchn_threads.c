@@ -214,6 +214,44 @@ START_TEST(send_and_unmask_lose_no_edge_between_them)
 }
 END_TEST
 
+/* ---- Both ends are closed at the same moment. ---- */
+
+static void *close_a_in_turns(void *unused)
+{
+    (void)unused;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        port_a = alloc_port(1, 2);
+        port_b = bind_port(2, 1, port_a);
+        meet(2 * i + 1, 0);
+        if (close_port(1, port_a) != 0)
+            write_once(&wrong, "one end was closed by the other");
+        meet(2 * i + 2, 0);
+    }
+    return NULL;
+}
+
+static void *close_b_in_turns(void *unused)
+{
+    (void)unused;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        meet(2 * i + 1, 0);
+        if (close_port(2, port_b) != 0)
+            write_once(&wrong, "one end was closed by the other");
+        meet(2 * i + 2, 0);
+    }
+    return NULL;
+}
+
+START_TEST(E11_both_ends_may_be_closed_at_once)
+{
+    wrong = NULL;
+    arrived = 0;
+    run(close_a_in_turns, close_b_in_turns, NULL);
+    ck_assert_msg(wrong == NULL, "%s", wrong);
+    ck_assert_uint_eq(world_audit(), 0);
+}
+END_TEST
+
 /* ---- Counters while everything happens. ---- */
 
 static void *send_many(void *unused)
@@ -481,6 +519,7 @@ int main(void)
     tcase_add_test(tests, no_upcall_is_lost);
     tcase_add_test(tests, no_polled_event_is_lost);
     tcase_add_test(tests, send_and_unmask_lose_no_edge_between_them);
+    tcase_add_test(tests, E11_both_ends_may_be_closed_at_once);
     tcase_add_test(tests, counters_agree_at_any_moment);
     tcase_add_test(tests, E3_a_port_once_valid_stays_so);
     tcase_add_test(tests, E4_a_bucket_is_whole_when_it_is_seen);
