@@ -16,6 +16,8 @@
 static struct {
     unsigned int count;
     struct domain *domain;
+    const uint64_t *slot; /* an entry whose value at each flush is kept */
+    uint64_t entry;
     mfn_t watch; /* a frame whose state at each flush is kept */
     uint64_t watch_type, watch_refs;
     char watch_byte;
@@ -25,6 +27,8 @@ void tlb_flush_domain(struct domain *d)
 {
     flushed.count++;
     flushed.domain = d;
+    if (flushed.slot)
+        flushed.entry = *flushed.slot;
     if (!flushed.watch)
         return;
     flushed.watch_type = page_of(flushed.watch)->type;
@@ -886,7 +890,7 @@ START_TEST(peer_keeps_a_zombie_frame)
 END_TEST
 
 /* The owner's flush does not reach the mapper's CPUs: they are flushed
- * while the reference still stands. */
+ * when the entry is gone, while the reference still stands. */
 START_TEST(foreign_mapping_is_flushed_before_it_is_put)
 {
     struct tree t = tree_pinned(&dom_b);
@@ -894,7 +898,9 @@ START_TEST(foreign_mapping_is_flushed_before_it_is_put)
 
     map_foreign(&vcpu_b, t.table[1], 0, &dom_a, granted);
     flushed.watch = granted;
+    flushed.slot = &table_of(t.table[1])[0];
     ck_assert_int_eq(set(&vcpu_b, t.table[1], 0, 0), 0);
+    ck_assert_uint_eq(flushed.entry, 0);
     ck_assert_ptr_eq(flushed.domain, &dom_b);
     ck_assert_uint_eq(flushed.watch_refs, 2);
     ck_assert_uint_eq(flushed.watch_type, PAGE_WRITABLE | 1);
