@@ -117,11 +117,6 @@ void domain_put(struct domain *d)
     world[d->id].gone = true;
 }
 
-uint64_t stamp_now(void)
-{
-    return __builtin_ia32_rdtsc();
-}
-
 /* ---- The machine. ---- */
 
 void tlb_flush_domain(struct domain *d)
