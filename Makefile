@@ -140,6 +140,7 @@ PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c $(wildca
   $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) \
   $(wildcard hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c \
     hv/x86/start_of_day.c) \
+  $(wildcard guests/control/store_node.c guests/control/store_draft.c) \
   $(addprefix guests/control/,verdict.c store_tree.c store_ops.c text.c words.c \
     emit.c json.c) \
   guests/lib/sha256.c guests/drivers/blk_check.c

@@ -93,13 +93,14 @@ static bool complete(const struct belfry_domain *d, struct channel_info *c)
         if (peer && name_of_end(peer, port->remote_port, port->state, 0, other,
                                 sizeof(other)))
             return false;
-        if (peer && (peer->id < d->id || (peer->id == d->id &&
-                                          port->remote_port < port->port)))
+        if (peer && (peer->id < d->id ||
+                     (peer->id == d->id && port->remote_port < port->port)))
             return false;
         plain_name(d, port, c->name, sizeof(c->name));
     }
-    if (peer && hv_channels(peer->id, port->remote_generation,
-                            port->remote_port, &c->end[1], 1) == 1 &&
+    if (peer &&
+        hv_channels(peer->id, port->remote_generation, port->remote_port,
+                    &c->end[1], 1) == 1 &&
         c->end[1].port == port->remote_port) {
         c->id[1] = peer->id;
         c->nr_ends = 2;

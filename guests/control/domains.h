@@ -66,6 +66,8 @@ uint64_t domains_deadline(void);
 
 struct dom *dom_by_id(uint32_t id);
 struct dom *dom_by_name(const char *name);
+/* Remember the end of a domain (ended.c). */
+const struct ended *ended_remember(const struct dom *d);
 /* The latest of them, NULL: none known. */
 const struct ended *ended_by_name(const char *name);
 const struct ended *ended_by_id(uint32_t id, uint64_t generation);

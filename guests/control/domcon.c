@@ -194,8 +194,7 @@ size_t domcon_type(struct domcon *c, const char *text, size_t n)
 size_t domcon_read(const struct domcon *c, uint64_t *position, char *to,
                    size_t room)
 {
-    uint64_t oldest =
-        c->position > DOMCON_KEPT ? c->position - DOMCON_KEPT : 0;
+    uint64_t oldest = c->position > DOMCON_KEPT ? c->position - DOMCON_KEPT : 0;
     size_t n = 0;
 
     if (*position < oldest)

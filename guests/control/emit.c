@@ -41,8 +41,8 @@ void emit_string(struct emit *e, const char *key, const char *text)
 void emit_number(struct emit *e, const char *key, uint64_t value)
 {
     char text[24];
-    int n = format_string(text, sizeof(text), "%llu",
-                          (unsigned long long)value);
+    int n =
+        format_string(text, sizeof(text), "%llu", (unsigned long long)value);
 
     e->ops->value(e, key, EMIT_NUMBER, text, (size_t)n);
 }

@@ -33,8 +33,7 @@ size_t hv_log(uint64_t *position, char *to, size_t room);
 int hv_serial(const char *out, uint32_t *written, char *in, uint32_t *read);
 
 /* text: what failed, in a sentence (96 bytes). */
-int hv_create(const char *name, uint32_t *id, uint64_t *generation,
-              char *text);
+int hv_create(const char *name, uint32_t *id, uint64_t *generation, char *text);
 int hv_control(uint32_t action, uint32_t id, uint64_t generation, char *text);
 
 #endif

@@ -18,8 +18,8 @@ static void gather_from(const struct belfry_domain *d)
 {
     static struct belfry_rings page;
 
-    if (!d->rings_frame || hv_peek(d->id, d->generation, d->rings_frame, 0,
-                                   &page, sizeof(page)))
+    if (!d->rings_frame ||
+        hv_peek(d->id, d->generation, d->rings_frame, 0, &page, sizeof(page)))
         return;
     if (page.magic != BELFRY_RINGS_MAGIC)
         return;

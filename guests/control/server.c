@@ -100,8 +100,7 @@ static void run(const char *id, const struct verb *v, struct call *c)
     c->emit = &j.emit;
     code = verb_run(v, c);
     if (j.full && !code)
-        code = call_fail(c, CODE_FAILED, "%s: too much for one reply",
-                         v->name);
+        code = call_fail(c, CODE_FAILED, "%s: too much for one reply", v->name);
     if (code)
         reply_error(id, code, c);
     else

@@ -12,10 +12,10 @@
 #include "guests/control/words.h"
 #include "lib/errno.h"
 
-#define PROMPT      "belfry> "
-#define LINE_SIZE   200u
-#define HISTORY     16u
-#define LEAVE_KEY   0x1d /* Ctrl-] */
+#define PROMPT    "belfry> "
+#define LINE_SIZE 200u
+#define HISTORY   16u
+#define LEAVE_KEY 0x1d /* Ctrl-] */
 
 static char line[LINE_SIZE];
 static size_t length;

@@ -282,8 +282,8 @@ static int to_full_path(struct request *r)
 static int op_read(struct request *r)
 {
     const void *value;
-    int err = tree_read(r->conn->xs->tree, r->txn, r->conn->id, r->path,
-                        &value, &r->length);
+    int err = tree_read(r->conn->xs->tree, r->txn, r->conn->id, r->path, &value,
+                        &r->length);
 
     if (!err)
         memcpy(r->answer, value, r->length);
@@ -313,9 +313,9 @@ static int op_directory(struct request *r)
 {
     size_t total;
     uint64_t generation;
-    int err = tree_list(r->conn->xs->tree, r->txn, r->conn->id, r->path, 0,
-                        r->answer, XENSTORE_PAYLOAD_MAX, &r->length, &total,
-                        &generation);
+    int err =
+        tree_list(r->conn->xs->tree, r->txn, r->conn->id, r->path, 0, r->answer,
+                  XENSTORE_PAYLOAD_MAX, &r->length, &total, &generation);
 
     return !err && total > r->length ? -E2BIG : err;
 }
@@ -388,9 +388,9 @@ static int op_get_perms(struct request *r)
     if (err)
         return err;
     for (unsigned int i = 0; i < count; i++)
-        r->length += (size_t)format_string(
-                         r->answer + r->length, 8, "%c%u",
-                         xs_perm_letter(perms[i].access), perms[i].id) +
+        r->length += (size_t)format_string(r->answer + r->length, 8, "%c%u",
+                                           xs_perm_letter(perms[i].access),
+                                           perms[i].id) +
                      1;
     return 0;
 }
@@ -683,10 +683,9 @@ void xs_request(struct xs_conn *c, const struct xsd_sockmsg *header,
                 char *payload)
 {
     static char answer[XENSTORE_PAYLOAD_MAX];
-    struct request r = { .conn = c,
-                         .args = payload,
-                         .size = header->len,
-                         .answer = answer };
+    struct request r = {
+        .conn = c, .args = payload, .size = header->len, .answer = answer
+    };
     int err = dispatch(&r, header);
 
     if (err) {

@@ -39,7 +39,7 @@ struct xs_conn {
     uint16_t id;
     struct list watches, transactions, events;
     uint32_t nr_watches, next_transaction, event_bytes;
-    uint32_t conflicts; /* commits in a row that met one */
+    uint32_t conflicts;  /* commits in a row that met one */
     uint32_t event_sent; /* of the first event */
     uint32_t reply_length, reply_sent;
     bool in_reply; /* the reply has begun to be sent */

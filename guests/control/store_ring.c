@@ -225,8 +225,8 @@ int store_remove(const char *path)
 
 int store_make(const char *path, domid_t owner, domid_t reader)
 {
-    struct tree_perm perms[2] = { { .id = owner }, { .id = reader,
-                                                     .access = TREE_READ } };
+    struct tree_perm perms[2] = { { .id = owner },
+                                  { .id = reader, .access = TREE_READ } };
     int err = tree_mkdir(store.tree, NULL, 0, path);
 
     if (err)

@@ -90,8 +90,7 @@ int tree_write(struct tree *t, struct tree_txn *x, uint16_t who,
 int tree_mkdir(struct tree *t, struct tree_txn *x, uint16_t who,
                const char *path);
 /* With all below.  0 also if it is missing and the node above exists. */
-int tree_rm(struct tree *t, struct tree_txn *x, uint16_t who,
-            const char *path);
+int tree_rm(struct tree *t, struct tree_txn *x, uint16_t who, const char *path);
 /*
  * Names of the children, each with its terminator, from byte @offset of the
  * whole list on: as many whole names as fit in @room.  *filled bytes were

@@ -39,8 +39,8 @@ static void print_row(const struct table *t, const size_t *width, int row)
     size_t used = 0;
 
     for (unsigned int c = 0; c < t->nr_columns; c++) {
-        const char *text = row < 0 ? t->columns[c].head
-                                   : cell_text(t, (unsigned int)row, c);
+        const char *text =
+            row < 0 ? t->columns[c].head : cell_text(t, (unsigned int)row, c);
         bool more = c + 1 < t->nr_columns;
         int n = format_string(line + used, sizeof(line) - used, "%-*s",
                               more ? (int)width[c] + 2 : 0, text);
@@ -164,8 +164,8 @@ static void render(char *to, size_t size, char style, enum emit_kind kind,
         text_escape(to, size, text, n);
 }
 
-static void keep_cell(struct table *t, unsigned int column,
-                      enum emit_kind kind, const char *text, size_t n)
+static void keep_cell(struct table *t, unsigned int column, enum emit_kind kind,
+                      const char *text, size_t n)
 {
     char *to = t->text + t->used;
     size_t room = TABLE_TEXT - t->used < 200 ? TABLE_TEXT - t->used : 200;
@@ -202,8 +202,7 @@ static void table_value(struct emit *e, const char *key, enum emit_kind kind,
 
 void table_init(struct table *t, const struct column *columns)
 {
-    static const struct emit_ops ops = { table_open, table_close,
-                                         table_value };
+    static const struct emit_ops ops = { table_open, table_close, table_value };
 
     memset(t, 0, offsetof(struct table, cell));
     t->emit.ops = &ops;

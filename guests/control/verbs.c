@@ -67,10 +67,9 @@ const char *errno_name(int err)
 
 int call_refused(struct call *c, int err, const char *what, const char *text)
 {
-    return call_fail(c, err == -ENOENT ? CODE_NOT_FOUND : CODE_REFUSED,
-                     "%s: %s (%s)", what,
-                     text[0] ? text : "refused by the hypervisor",
-                     errno_name(err));
+    return call_fail(
+        c, err == -ENOENT ? CODE_NOT_FOUND : CODE_REFUSED, "%s: %s (%s)", what,
+        text[0] ? text : "refused by the hypervisor", errno_name(err));
 }
 
 bool parse_u64(const char *text, uint64_t *out)

@@ -24,9 +24,9 @@ struct call {
     struct emit *emit;
     unsigned int argc; /* without the verb itself */
     const char *argv[CALL_ARGS];
-    char what[256];                 /* what failed */
-    void (*have)(struct emit *e);   /* emits the names that would do */
-    bool stop;                      /* the machine stops after the reply */
+    char what[256];               /* what failed */
+    void (*have)(struct emit *e); /* emits the names that would do */
+    bool stop;                    /* the machine stops after the reply */
 };
 
 struct verb {
@@ -34,8 +34,8 @@ struct verb {
     const char *usage; /* "[DOM]" */
     const char *help;
     const char *schema;
-    unsigned int min, max; /* arguments */
-    int (*run)(struct call *c); /* 0 or a code */
+    unsigned int min, max;        /* arguments */
+    int (*run)(struct call *c);   /* 0 or a code */
     const struct column *columns; /* of the shell's table, or NULL */
 };
 
@@ -48,8 +48,8 @@ const struct verb *verb_at(unsigned int i);
 int verb_run(const struct verb *v, struct call *c);
 
 /* For verbs: set what, return the code. */
-__attribute__((format(printf, 3, 4))) int
-call_fail(struct call *c, int code, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) int call_fail(struct call *c, int code,
+                                                    const char *fmt, ...);
 /* The hypervisor refused: -Exxx to a code and a sentence. */
 int call_refused(struct call *c, int err, const char *what, const char *text);
 /* A living domain by name or id; the control domain too. */

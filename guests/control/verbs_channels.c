@@ -330,10 +330,10 @@ static int run_grants(struct call *c)
 }
 
 static const struct column grant_columns[] = {
-    { "OWNER", "owner", 0 },       { "REF", "ref", 0 },
-    { "FRAME", "frame", 0 },       { "RO", "readonly", STYLE_BIT },
-    { "TO", "peer", 0 },           { "MAPS", "maps", 0 },
-    { "CHANNEL", "channel", 0 },   { NULL, NULL, 0 },
+    { "OWNER", "owner", 0 },     { "REF", "ref", 0 },
+    { "FRAME", "frame", 0 },     { "RO", "readonly", STYLE_BIT },
+    { "TO", "peer", 0 },         { "MAPS", "maps", 0 },
+    { "CHANNEL", "channel", 0 }, { NULL, NULL, 0 },
 };
 
 /* ---- refused ---- */
@@ -341,13 +341,20 @@ static const struct column grant_columns[] = {
 /* Items of grant operations fail with a status, all else with an errno. */
 static const char *error_text(const struct belfry_refusal *r)
 {
-    static const char *const status[] = {
-        "GNTST_okay", "GNTST_general_error", "GNTST_bad_domain",
-        "GNTST_bad_gntref", "GNTST_bad_handle", "GNTST_bad_virt_addr",
-        "GNTST_bad_dev_addr", "GNTST_no_device_space",
-        "GNTST_permission_denied", "GNTST_bad_page", "GNTST_bad_copy_arg",
-        "GNTST_address_too_big", "GNTST_eagain", "GNTST_no_space"
-    };
+    static const char *const status[] = { "GNTST_okay",
+                                          "GNTST_general_error",
+                                          "GNTST_bad_domain",
+                                          "GNTST_bad_gntref",
+                                          "GNTST_bad_handle",
+                                          "GNTST_bad_virt_addr",
+                                          "GNTST_bad_dev_addr",
+                                          "GNTST_no_device_space",
+                                          "GNTST_permission_denied",
+                                          "GNTST_bad_page",
+                                          "GNTST_bad_copy_arg",
+                                          "GNTST_address_too_big",
+                                          "GNTST_eagain",
+                                          "GNTST_no_space" };
 
     if (strncmp(r->call, "grant_table_op/", 15) == 0 && r->error <= 0 &&
         r->error >= -13)
@@ -400,15 +407,15 @@ static const struct column refused_columns[] = {
 };
 
 const struct verb channel_verbs[] = {
-    { "channels", "[DOM]", "event channels, both ends", "belfry.channels", 0,
-      1, run_channels, channel_columns },
+    { "channels", "[DOM]", "event channels, both ends", "belfry.channels", 0, 1,
+      run_channels, channel_columns },
     { "rings", "[CHANNEL]", "rings that domains have registered",
       "belfry.rings", 0, 1, run_rings, ring_columns },
     { "grants", "[DOM]", "pages that domains share", "belfry.grants", 0, 1,
       run_grants, grant_columns },
-    { "refused", "[DOM]", "the last refused hypercalls", "belfry.refused", 0,
-      1, run_refused, refused_columns },
-    { "why", "CHANNEL|DOM", "what is wrong, in a sentence", "belfry.why", 1,
-      1, run_why, NULL },
+    { "refused", "[DOM]", "the last refused hypercalls", "belfry.refused", 0, 1,
+      run_refused, refused_columns },
+    { "why", "CHANNEL|DOM", "what is wrong, in a sentence", "belfry.why", 1, 1,
+      run_why, NULL },
     { 0 },
 };

@@ -261,8 +261,7 @@ static int run_create(struct call *c)
 {
     if (strlen(c->argv[0]) >= BELFRY_NAME_SIZE) {
         c->have = emit_module_names;
-        return call_fail(c, CODE_NOT_FOUND, "module %s: not found",
-                         c->argv[0]);
+        return call_fail(c, CODE_NOT_FOUND, "module %s: not found", c->argv[0]);
     }
     return make(c, c->argv[0]);
 }
@@ -390,18 +389,18 @@ static int run_shutdown(struct call *c)
 }
 
 const struct verb domain_verbs[] = {
-    { "hello", "", "versions and capabilities", "belfry.hello", 0, 0,
-      run_hello, NULL },
+    { "hello", "", "versions and capabilities", "belfry.hello", 0, 0, run_hello,
+      NULL },
     { "machine", "", "processors, memory, totals", "belfry.machine", 0, 0,
       run_machine, NULL },
     { "list", "", "domains, also those that are gone", "belfry.list", 0, 0,
       run_list, list_columns },
     { "vcpus", "[DOM]", "virtual processors", "belfry.vcpus", 0, 1, run_vcpus,
       vcpu_columns },
-    { "create", "NAME", "make a domain from its module", "belfry.create", 1,
-      1, run_create, NULL },
-    { "restart", "DOM", "destroy it and make it again", "belfry.restart", 1,
-      1, run_restart, NULL },
+    { "create", "NAME", "make a domain from its module", "belfry.create", 1, 1,
+      run_create, NULL },
+    { "restart", "DOM", "destroy it and make it again", "belfry.restart", 1, 1,
+      run_restart, NULL },
     { "destroy", "DOM", "end it at once", "belfry.destroy", 1, 1, run_destroy,
       NULL },
     { "pause", "DOM", "stop scheduling it", "belfry.pause", 1, 1, run_pause,
@@ -410,9 +409,9 @@ const struct verb domain_verbs[] = {
       run_unpause, NULL },
     { "modules", "", "what domains can be made from", "belfry.modules", 0, 0,
       run_modules, module_columns },
-    { "audit", "", "recount every frame, grant and port", "belfry.audit", 0,
-      0, run_audit, NULL },
-    { "shutdown", "", "stop the machine", "belfry.shutdown", 0, 0,
-      run_shutdown, NULL },
+    { "audit", "", "recount every frame, grant and port", "belfry.audit", 0, 0,
+      run_audit, NULL },
+    { "shutdown", "", "stop the machine", "belfry.shutdown", 0, 0, run_shutdown,
+      NULL },
     { 0 },
 };

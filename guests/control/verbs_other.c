@@ -158,11 +158,11 @@ static int run_store(struct call *c)
 }
 
 const struct verb other_verbs[] = {
-    { "log", "[AFTER]", "lines of the hypervisor and all domains",
-      "belfry.log", 0, 1, run_log, log_columns },
+    { "log", "[AFTER]", "lines of the hypervisor and all domains", "belfry.log",
+      0, 1, run_log, log_columns },
     { "console", "DOM [POSITION [INPUT]]", "what a domain printed",
       "belfry.console", 1, 3, run_console, NULL },
-    { "store", "ls|read|write|rm PATH [VALUE]", "the store", "belfry.store",
-      2, 3, run_store, NULL },
+    { "store", "ls|read|write|rm PATH [VALUE]", "the store", "belfry.store", 2,
+      3, run_store, NULL },
     { 0 },
 };

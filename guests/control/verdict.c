@@ -9,7 +9,8 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define SAY(j, ...)  format_string((j)->sentence, sizeof((j)->sentence), __VA_ARGS__)
+#define SAY(j, ...)                                                            \
+    format_string((j)->sentence, sizeof((j)->sentence), __VA_ARGS__)
 #define NEXT(j, ...) format_string((j)->next, sizeof((j)->next), __VA_ARGS__)
 #define EVIDENCE(j, ...)                                                       \
     do {                                                                       \
@@ -53,8 +54,7 @@ static const char *ago(const struct channel_state *s, uint64_t time, char *buf)
 }
 
 /* "at handle+0x10", "at rip 0x1234" */
-static const char *place(const struct belfry_channel *c, char *buf,
-                         size_t size)
+static const char *place(const struct belfry_channel *c, char *buf, size_t size)
 {
     if (c->vcpu_symbol[0])
         format_string(buf, size, "at %s", c->vcpu_symbol);
@@ -106,8 +106,7 @@ static bool judge_dead(const struct channel_state *s, struct judgement *j)
     o = e == &s->end[0] ? &s->end[1] : &s->end[0];
     j->finding = FINDING_PEER_DEAD;
     /* One that ended well is missed only by a peer with work for it. */
-    j->bad =
-        !e->well || (o->has_port && o->port.pending) || s->in_flight > 0;
+    j->bad = !e->well || (o->has_port && o->port.pending) || s->in_flight > 0;
     SAY(j, "%s %s: %s, %s ago", e->domain, e->well ? "is gone" : "is dead",
         e->why, ago(s, e->ended, since));
     if (e->last_line[0])
@@ -174,8 +173,8 @@ static enum finding finding_of_end(const struct channel_end *e)
     return FINDING_BUSY;
 }
 
-static void say_rung(const struct channel_state *s,
-                     const struct channel_end *e, struct judgement *j)
+static void say_rung(const struct channel_state *s, const struct channel_end *e,
+                     struct judgement *j)
 {
     char since[32], at[80];
     const struct belfry_channel *c = &e->port;
@@ -203,8 +202,8 @@ static void say_rung(const struct channel_state *s,
         return;
     case FINDING_STARVED:
         if (e->paused) {
-            SAY(j, "%s is paused; port %u has been rung for %s", name,
-                c->port, since);
+            SAY(j, "%s is paused; port %u has been rung for %s", name, c->port,
+                since);
             NEXT(j, "belfry unpause %s", name);
             return;
         }

@@ -40,15 +40,15 @@ enum finding {
 /* One end of a channel. */
 struct channel_end {
     char domain[BELFRY_NAME_SIZE];
-    bool gone;        /* the domain has ended: */
-    bool well;        /* as it should, by itself */
-    char why[224];    /* "crashed: page fault at ..." */
+    bool gone;     /* the domain has ended: */
+    bool well;     /* as it should, by itself */
+    char why[224]; /* "crashed: page fault at ..." */
     uint64_t ended;
     char last_line[200];
-    bool absent;      /* the domain was never made */
-    bool paused;      /* the domain is */
-    bool moved;       /* it took bells or ring slots between two looks */
-    bool has_port;    /* port is what the hypervisor says of it: */
+    bool absent;   /* the domain was never made */
+    bool paused;   /* the domain is */
+    bool moved;    /* it took bells or ring slots between two looks */
+    bool has_port; /* port is what the hypervisor says of it: */
     struct belfry_channel port;
 };
 

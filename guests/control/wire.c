@@ -283,8 +283,7 @@ static void make(struct link *l, const struct module *m,
         err = make_channel(l, front, back);
     if (err)
         log_line("control", "%s of %s could not be wired to %s: error %d",
-                 d->name[0] ? d->name : "vif", f->info.name, b->info.name,
-                 err);
+                 d->name[0] ? d->name : "vif", f->info.name, b->info.name, err);
 }
 
 static bool is_alive(const struct dom *d)
@@ -409,11 +408,10 @@ bool wire_by_port(uint32_t id, uint32_t port, struct wire *out)
 
 const char *wire_state_name(unsigned int state)
 {
-    static const char *const names[] = { "nothing",     "Initialising",
-                                         "InitWait",    "Initialised",
-                                         "Connected",   "Closing",
-                                         "Closed",      "Reconfiguring",
-                                         "Reconfigured" };
+    static const char *const names[] = {
+        "nothing", "Initialising", "InitWait",      "Initialised", "Connected",
+        "Closing", "Closed",       "Reconfiguring", "Reconfigured"
+    };
 
     return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
 }

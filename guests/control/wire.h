@@ -17,10 +17,10 @@
 struct wire {
     const struct module *module; /* whose line has the key */
     const struct args_device *device;
-    char name[WIRE_NAME];      /* of the channel: "reader.xvda", "ping" */
-    const struct dom *front;   /* NULL: does not live */
+    char name[WIRE_NAME];    /* of the channel: "reader.xvda", "ping" */
+    const struct dom *front; /* NULL: does not live */
     const struct dom *back;
-    uint32_t port;             /* of front, 0: not yet known */
+    uint32_t port;                        /* of front, 0: not yet known */
     unsigned int front_state, back_state; /* Xenbus states, 0: none */
 };
 

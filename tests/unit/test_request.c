@@ -41,12 +41,15 @@ END_TEST
 
 START_TEST(what_is_no_request_is_refused)
 {
-    static const char *const bad[] = {
-        "\"open", "a\"b", "\"a\"b", "\x01", "\x7f", "gr\xc3\xbc\xc3\x9f",
-        "\"\xff\"", "\"\xc3\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"",
-        "\"\\n\"", "\"\\x0\"", "\"\\x00\"", "\"\\\"", "\"a\tb\"", "a\tb",
-        "\"\xc2\x80\"", "\"\\"
-    };
+    static const char *const bad[] = { "\"open",       "a\"b",
+                                       "\"a\"b",       "\x01",
+                                       "\x7f",         "gr\xc3\xbc\xc3\x9f",
+                                       "\"\xff\"",     "\"\xc3\"",
+                                       "\"\xc0\xaf\"", "\"\xed\xa0\x80\"",
+                                       "\"\\n\"",      "\"\\x0\"",
+                                       "\"\\x00\"",    "\"\\\"",
+                                       "\"a\tb\"",     "a\tb",
+                                       "\"\xc2\x80\"", "\"\\" };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         if (split(bad[i]) != -EINVAL)

@@ -162,8 +162,9 @@ static const char *ask(unsigned int who, uint32_t type, uint32_t tx,
                        const char *bytes, size_t n)
 {
     static uint32_t request;
-    struct xsd_sockmsg h = { .type = type, .req_id = ++request, .tx_id = tx,
-                             .len = (uint32_t)n };
+    struct xsd_sockmsg h = {
+        .type = type, .req_id = ++request, .tx_id = tx, .len = (uint32_t)n
+    };
     char *payload = malloc(n + 1); /* exactly, so that ASan sees overruns */
 
     memcpy(payload, bytes, n);
@@ -271,8 +272,8 @@ END_TEST
 
 START_TEST(wrong_requests_get_errors)
 {
-    static const char *const bad[] = { "/a//b", "/a/", "//", "/a b", "/\x80",
-                                       "/a.b" };
+    static const char *const bad[] = { "/a//b", "/a/",   "//",
+                                       "/a b",  "/\x80", "/a.b" };
     static char path[TREE_PATH_MAX + 8];
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -315,8 +316,7 @@ START_TEST(permissions_are_those_of_xenstore)
         "");
     ck_assert_str_eq(value_of(2, "/local/domain/1/secret"), "s");
     ck_assert_str_eq(write_at(2, "/local/domain/1/secret", "t"), "EACCES");
-    ck_assert_str_eq(ask_path(2, XS_RM, 0, "/local/domain/1/secret"),
-                     "EACCES");
+    ck_assert_str_eq(ask_path(2, XS_RM, 0, "/local/domain/1/secret"), "EACCES");
     ck_assert_str_eq(ask_path(2, XS_GET_PERMS, 0, "/local/domain/1/secret"),
                      "");
     ck_assert_int_eq(memcmp(answer.text, "n1\0r2", 6), 0);
@@ -335,10 +335,9 @@ END_TEST
 START_TEST(a_new_node_inherits_and_belongs_to_its_maker)
 {
     make_homes();
-    ck_assert_str_eq(
-        ask(0, XS_SET_PERMS, 0, "/local/domain/1\0n1\0b2",
-            sizeof("/local/domain/1\0n1\0b2")),
-        "");
+    ck_assert_str_eq(ask(0, XS_SET_PERMS, 0, "/local/domain/1\0n1\0b2",
+                         sizeof("/local/domain/1\0n1\0b2")),
+                     "");
     ck_assert_str_eq(write_at(2, "/local/domain/1/x", ""), "");
     ck_assert_str_eq(ask_path(2, XS_GET_PERMS, 0, "/local/domain/1/x"), "");
     ck_assert_int_eq(memcmp(answer.text, "n2\0b2", 6), 0);
@@ -458,9 +457,9 @@ START_TEST(S1_what_is_too_big_is_an_error_and_the_connection_lives)
                 more = false;
                 break;
             }
-            ck_assert_int_eq(sscanf(answer.text + i,
-                                    "a-name-of-some-length-%u", &number),
-                             1);
+            ck_assert_int_eq(
+                sscanf(answer.text + i, "a-name-of-some-length-%u", &number),
+                1);
             seen[number]++;
             offset += strlen(answer.text + i) + 1;
             i += strlen(answer.text + i) + 1;
@@ -470,9 +469,8 @@ START_TEST(S1_what_is_too_big_is_an_error_and_the_connection_lives)
         ck_assert_int_eq(seen[i], 1);
     memset(long_token, 't', XS_TOKEN_MAX);
     ck_assert_str_eq(two(0, XS_WATCH, "/dir", long_token), "E2BIG");
-    ck_assert_int_eq(tree_write(xs.tree, NULL, 0, "/x", path,
-                                TREE_VALUE_MAX + 1),
-                     -E2BIG);
+    ck_assert_int_eq(
+        tree_write(xs.tree, NULL, 0, "/x", path, TREE_VALUE_MAX + 1), -E2BIG);
     ck_assert_str_eq(value_of(0, "/dir"), "");
 }
 END_TEST
@@ -517,14 +515,13 @@ START_TEST(S3_an_id_that_is_used_again_inherits_nothing)
             ck_assert_str_eq(value_of(3, "/local/domain/3/old"), "ENOENT");
         }
         ck_assert_str_eq(write_at(2, "door", "open"), "");
-        ck_assert_str_eq(ask(2, XS_SET_PERMS, 0, "door\0n2\0b3",
-                             sizeof("door\0n2\0b3")),
-                         "");
+        ck_assert_str_eq(
+            ask(2, XS_SET_PERMS, 0, "door\0n2\0b3", sizeof("door\0n2\0b3")),
+            "");
         ck_assert_str_eq(write_at(3, "/local/domain/2/door/in", "side"), "");
         ck_assert_uint_eq(tree_domain_nodes(xs.tree, 3), 1);
         ck_assert_str_eq(ask_path(0, XS_MKDIR, 0, "/local/domain/3/old"), "");
-        ck_assert_str_eq(two(0, XS_SET_PERMS, "/local/domain/3/old", "n3"),
-                         "");
+        ck_assert_str_eq(two(0, XS_SET_PERMS, "/local/domain/3/old", "n3"), "");
         close_domain(3);
         ck_assert_str_eq(value_of(2, "door/in"), "ENOENT");
         ck_assert_str_eq(ask_path(0, XS_RM, 0, "/local/domain/3"), "");
@@ -611,8 +608,7 @@ START_TEST(S5_everything_a_domain_can_pile_up_is_bounded)
     ck_assert_str_eq(ask_path(1, XS_RESET_WATCHES, 0, ""), "");
     big_transaction = begin(1);
     must(until_refused("ENOSPC", one_change) < 100000);
-    ck_assert_str_eq(ask_path(1, XS_TRANSACTION_END, big_transaction, "F"),
-                     "");
+    ck_assert_str_eq(ask_path(1, XS_TRANSACTION_END, big_transaction, "F"), "");
     ck_assert_uint_eq(until_refused("ENOSPC", one_transaction), 10);
     ck_assert_str_eq(ask_path(1, XS_RESET_WATCHES, 0, ""), "");
     /* Another one is not refused anything meanwhile. */
@@ -787,9 +783,8 @@ START_TEST(S9_rights_given_in_an_open_transaction_do_not_outlive_the_id)
     open_domain(3);
     ck_assert_str_eq(write_at(2, "door", "open"), "");
     tx = begin(2);
-    ck_assert_str_eq(ask(2, XS_SET_PERMS, tx, "door\0n2\0b3",
-                         sizeof("door\0n2\0b3")),
-                     "");
+    ck_assert_str_eq(
+        ask(2, XS_SET_PERMS, tx, "door\0n2\0b3", sizeof("door\0n2\0b3")), "");
     close_domain(3);
     open_domain(3);
     ck_assert_str_eq(commit(2, tx), "EAGAIN");
@@ -805,8 +800,7 @@ START_TEST(S12_the_owner_of_a_node_is_the_toolstacks_to_change)
     ck_assert_str_eq(two(0, XS_SET_PERMS, "/local/domain/1/n", "b2"), "");
     ck_assert_uint_eq(tree_domain_nodes(xs.tree, 2), 2);
     ck_assert_uint_eq(tree_domain_nodes(xs.tree, 1), 1);
-    ck_assert_str_eq(two(0, XS_SET_PERMS, "/local/domain/1/n", "b9"),
-                     "EINVAL");
+    ck_assert_str_eq(two(0, XS_SET_PERMS, "/local/domain/1/n", "b9"), "EINVAL");
 }
 END_TEST
 
@@ -824,11 +818,29 @@ static unsigned int draw(unsigned int below)
 
 static size_t random_payload(char *to)
 {
-    static const char *const words[] = {
-        "/", "a", "b", "a/b", "a/b/c", "/local/domain/", "/local/domain/1",
-        "/local/domain/2/a", "..", "//", "@releaseDomain", "@", "T", "F", "1",
-        "n1", "b2", "r1", "w2", "", "tok", "4294967296", "/local/domain/1/"
-    };
+    static const char *const words[] = { "/",
+                                         "a",
+                                         "b",
+                                         "a/b",
+                                         "a/b/c",
+                                         "/local/domain/",
+                                         "/local/domain/1",
+                                         "/local/domain/2/a",
+                                         "..",
+                                         "//",
+                                         "@releaseDomain",
+                                         "@",
+                                         "T",
+                                         "F",
+                                         "1",
+                                         "n1",
+                                         "b2",
+                                         "r1",
+                                         "w2",
+                                         "",
+                                         "tok",
+                                         "4294967296",
+                                         "/local/domain/1/" };
     size_t n = 0;
 
     for (unsigned int i = draw(4); i > 0; i--) {
@@ -892,21 +904,19 @@ int main(void)
     tcase_add_test(tests, watches_tell_of_changes_at_and_below);
     tcase_add_test(tests, a_transaction_is_alone_until_it_ends);
     tcase_add_test(tests, a_transaction_meets_what_others_did);
-    tcase_add_test(
-        tests, S1_what_is_too_big_is_an_error_and_the_connection_lives);
+    tcase_add_test(tests,
+                   S1_what_is_too_big_is_an_error_and_the_connection_lives);
     tcase_add_test(tests, S2_a_guest_is_told_only_what_it_may_read);
     tcase_add_test(tests, S3_an_id_that_is_used_again_inherits_nothing);
     tcase_add_test(tests, S5_everything_a_domain_can_pile_up_is_bounded);
     tcase_add_test(tests, S6_conflicting_clients_all_make_progress);
     tcase_add_test(tests, S7_depth_costs_no_stack);
-    tcase_add_test(tests,
-                   S8_a_transaction_is_all_or_nothing_whatever_fails);
+    tcase_add_test(tests, S8_a_transaction_is_all_or_nothing_whatever_fails);
     tcase_add_test(tests, S8_a_change_is_all_or_nothing_whatever_fails);
     tcase_add_test(
         tests, S9_rights_given_in_an_open_transaction_do_not_outlive_the_id);
     tcase_add_test(tests, S10_no_request_in_any_state_breaks_the_store);
-    tcase_add_test(tests,
-                   S12_the_owner_of_a_node_is_the_toolstacks_to_change);
+    tcase_add_test(tests, S12_the_owner_of_a_node_is_the_toolstacks_to_change);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -66,8 +66,9 @@ START_TEST(row_1_a_dead_peer_is_named_with_reason_and_time)
     s.end[1].ended = NOW - 3 * SECOND;
     s.end[0].port.state = BELFRY_PORT_UNBOUND; /* also row 2 */
     ring(0, SECOND)->masked = 1;               /* also row 5 */
-    expect(FINDING_PEER_DEAD, true, "disk is dead: crashed: page fault at "
-                                    "0x8 in serve+0x20, 3.00 s ago");
+    expect(FINDING_PEER_DEAD, true,
+           "disk is dead: crashed: page fault at "
+           "0x8 in serve+0x20, 3.00 s ago");
     ck_assert_uint_ge(j.nr_evidence, 1);
     ck_assert_ptr_nonnull(strstr(j.evidence[0], "sector 17"));
     ck_assert_str_eq(j.next, "belfry create disk");
@@ -107,8 +108,9 @@ START_TEST(row_2_an_unbound_port_waits_for_the_other_side)
 {
     s.end[0].port.state = BELFRY_PORT_UNBOUND;
     s.end[1].has_port = false;
-    expect(FINDING_HANDSHAKE, true, "waiting for disk to bind port 5 of "
-                                    "reader");
+    expect(FINDING_HANDSHAKE, true,
+           "waiting for disk to bind port 5 of "
+           "reader");
     setup();
     s.end[1].has_port = false;
     s.end[1].absent = true;
@@ -145,7 +147,7 @@ START_TEST(row_5_masked_by_whom_for_how_long_and_where)
     struct belfry_channel *c = ring(1, 2 * SECOND);
 
     c->masked = 1;
-    c->selector = 0; /* also row 6 */
+    c->selector = 0;      /* also row 6 */
     c->upcall_masked = 1; /* also row 7 */
     expect(FINDING_MASKED, true,
            "disk has masked port 9, which has been rung for 2.00 s; it is at "
@@ -201,8 +203,7 @@ START_TEST(before_100_ms_every_row_but_1_and_2_is_busy)
         c->masked = row == 5;
         c->selector = row != 6;
         c->upcall_masked = row == 7;
-        c->vcpu_state =
-            row == 9 ? BELFRY_VCPU_BLOCKED : BELFRY_VCPU_RUNNABLE;
+        c->vcpu_state = row == 9 ? BELFRY_VCPU_BLOCKED : BELFRY_VCPU_RUNNABLE;
         expect(FINDING_BUSY, false, "reader was rung 99.9 ms ago");
         c->pending_since--;
         channel_judge(&s, &j);
@@ -250,8 +251,8 @@ int main(void)
 
     tcase_add_checked_fixture(tests, setup, NULL);
     tcase_add_test(tests, row_1_a_dead_peer_is_named_with_reason_and_time);
-    tcase_add_test(
-        tests, row_1_one_that_ended_well_is_missed_only_with_work_left);
+    tcase_add_test(tests,
+                   row_1_one_that_ended_well_is_missed_only_with_work_left);
     tcase_add_test(tests, row_1_of_two_dead_the_one_to_blame_is_named);
     tcase_add_test(tests, row_2_an_unbound_port_waits_for_the_other_side);
     tcase_add_test(tests, row_3_nothing_rung_and_nothing_in_flight_is_idle);

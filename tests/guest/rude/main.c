@@ -138,8 +138,8 @@ static int attack_slow(void)
     sleep_ns(300 * MS);
     for (uint32_t i = 0; i < sizeof(reply); i++)
         ((char *)&reply)[i] = RING->rsp[MASK_XENSTORE_IDX(at + i)];
-    return RING->rsp_prod - at != sizeof(reply) + 4 ||
-           reply.type != XS_READ || reply.req_id != 7 || reply.len != 4;
+    return RING->rsp_prod - at != sizeof(reply) + 4 || reply.type != XS_READ ||
+           reply.req_id != 7 || reply.len != 4;
 }
 
 static int attack_flood(void)
@@ -209,10 +209,12 @@ int guest_main(void)
     static const struct {
         const char *name;
         int (*run)(void);
-    } attacks[] = { { "length", attack_length }, { "type", attack_type },
-                    { "index", attack_index },   { "unread", attack_unread },
-                    { "events", attack_events }, { "slow", attack_slow },
-                    { "flood", attack_flood },   { "console", attack_console } };
+    } attacks[] = {
+        { "length", attack_length }, { "type", attack_type },
+        { "index", attack_index },   { "unread", attack_unread },
+        { "events", attack_events }, { "slow", attack_slow },
+        { "flood", attack_flood },   { "console", attack_console }
+    };
     char name[16];
 
     if (!cmdline_get("attack", name, sizeof(name)))
