@@ -490,7 +490,8 @@ enum status verb_stop(const struct options *options)
 
     if (status)
         return status;
-    status = client_ask(&client, &reply, (const char *[]){ "broker.stop", NULL });
+    status = client_ask(&client, &reply,
+                        (const char *[]){ "broker.stop", NULL });
     if (status == STATUS_FINE && !await_end(&client)) {
         complain("%s has not ended", client.name);
         status = STATUS_TIMED_OUT;
