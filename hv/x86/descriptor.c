@@ -10,6 +10,7 @@
 #include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
+#include "hv/refused.h"
 #include "hv/x86/boot.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pte.h"
@@ -175,10 +176,8 @@ long do_set_gdt(struct vcpu *v, void *list, uint32_t entries)
     unsigned int count = (entries + DESCRIPTORS - 1) / DESCRIPTORS;
     mfn_t frames[GDT_GUEST_PAGES];
 
-    if (entries > FIRST_RESERVED_GDT_ENTRY) {
-        refuse_reason("a GDT has at most 7168 entries of the guest's");
-        return -EINVAL;
-    }
+    if (entries > FIRST_RESERVED_GDT_ENTRY)
+        return refuse(-EINVAL, "a GDT has at most 7168 entries of the guest's");
     if (guest_copy_from(frames, list, count * sizeof(frames[0])))
         return -EFAULT;
 
@@ -191,17 +190,13 @@ long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t descriptor)
 {
     struct domain *d = v->domain;
 
-    if (maddr % sizeof(descriptor) || !descriptor_adjust(&descriptor)) {
-        refuse_reason("the descriptor is not aligned or not allowed");
-        return -EINVAL;
-    }
+    if (maddr % sizeof(descriptor) || !descriptor_adjust(&descriptor))
+        return refuse(-EINVAL, "the descriptor is not aligned or not allowed");
 
     struct page *page = page_get_mfn(maddr >> PAGE_SHIFT, d);
 
-    if (!page) {
-        refuse_reason("the frame is not the domain's own");
+    if (!page)
         return -EINVAL;
-    }
 
     spin_lock(&d->pt_lock);
     uint64_t type = read_once(&page->type) & PAGE_TYPE_MASK;
@@ -226,10 +221,9 @@ int descriptor_set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
     struct arch_vcpu *a = &v->arch;
 
     if (entries > LDT_MAX ||
-        (entries && (base % PAGE_SIZE || !guest_va_ok(base)))) {
-        refuse_reason("an LDT is page-aligned and has at most 8192 entries");
-        return -EINVAL;
-    }
+        (entries && (base % PAGE_SIZE || !guest_va_ok(base))))
+        return refuse(-EINVAL,
+                      "an LDT is page-aligned and has at most 8192 entries");
     if (a->ldt_base == base && a->ldt_entries == entries)
         return 0;
 

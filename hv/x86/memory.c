@@ -8,6 +8,7 @@
 #include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
+#include "hv/refused.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/page.h"
 
@@ -81,10 +82,8 @@ static bool frame_release(struct domain *d, mfn_t mfn)
 {
     struct page *page = page_get_mfn(mfn, d);
 
-    if (!page) {
-        refuse_reason("the frame is not the domain's own");
+    if (!page)
         return false;
-    }
 
     bool shared = read_once(&page->count) & PAGE_SHARED;
 
@@ -111,15 +110,11 @@ static bool reservation_ok(const struct vcpu *v, uint32_t op,
     const void *list = r->extent_start.p;
     uint32_t bits = XENMEMF_get_address_bits(r->mem_flags);
 
-    if (r->domid != DOMID_SELF && r->domid != v->domain->id) {
-        refuse_reason("only a domain's own reservation can be changed");
-        return false;
-    }
+    if (r->domid != DOMID_SELF && r->domid != v->domain->id)
+        return refuse(false, "only a domain's own reservation can be changed");
     if (r->nr_extents > UINT32_MAX >> EXTENT_SHIFT ||
-        r->extent_order > ORDER_MAX || (bits && bits <= PAGE_SHIFT)) {
-        refuse_reason("too many extents, or of no sensible size");
-        return false;
-    }
+        r->extent_order > ORDER_MAX || (bits && bits <= PAGE_SHIFT))
+        return refuse(false, "too many extents, or of no sensible size");
     if (op == XENMEM_increase_reservation && !list)
         return true;
     return guest_range_ok(list, r->nr_extents * sizeof(xen_pfn_t));

@@ -132,10 +132,8 @@ static int update_m2p(struct domain *d, uint64_t maddr, uint64_t value)
 {
     struct page *page = page_get_mfn(maddr >> PAGE_SHIFT, d);
 
-    if (!page) {
-        refuse_reason("the frame is not the domain's own");
+    if (!page)
         return -EINVAL;
-    }
 
     write_once(&m2p[mfn_of(page)], value);
     page_put(page);
@@ -148,10 +146,8 @@ static int update_table(struct vcpu *v, uint64_t maddr, uint64_t value,
     struct domain *d = v->domain;
     struct page *page = page_get_mfn(maddr >> PAGE_SHIFT, d);
 
-    if (!page) {
-        refuse_reason("the frame is not the domain's own");
+    if (!page)
         return -EINVAL;
-    }
 
     spin_lock(&d->pt_lock);
     int rc = update_entry(v, page, maddr % PAGE_SIZE, value, preserve_ad);
@@ -290,11 +286,8 @@ static int pin(struct vcpu *v, mfn_t mfn, unsigned int level)
     return rc;
 }
 
-/* Take a use of @mfn as L4; 0 is nothing, where @optional. */
-static int base_get(struct domain *d, mfn_t mfn, bool optional)
+static int base_get(struct domain *d, mfn_t mfn)
 {
-    if (mfn == 0 && optional)
-        return 0;
     if (!mfn_is_ram(mfn)) {
         refuse_reason("no such frame");
         return -EINVAL;
@@ -302,53 +295,33 @@ static int base_get(struct domain *d, mfn_t mfn, bool optional)
     return page_get_and_type(page_of(mfn), d, PAGE_L4);
 }
 
-static void base_put(mfn_t mfn)
+/* Change the kernel's or the user's L4; the user's may be none.  Hypercalls
+ * come from the guest's kernel, so only that one is loaded now.  The old
+ * table is put when no CPU walks it any more, and with it the pages of the
+ * LDT, which the guest gave as an address in its tables. */
+static int set_base(struct vcpu *v, mfn_t *base, mfn_t mfn)
 {
-    if (mfn)
-        page_put_and_type(page_of(mfn));
-}
-
-/* The old table is put only when no CPU walks it any more. */
-static int set_kernel_base(struct vcpu *v, mfn_t mfn)
-{
+    bool kernel = base == &v->arch.kernel_table;
     struct domain *d = v->domain;
-    mfn_t old = v->arch.kernel_table;
+    mfn_t old = *base;
 
     if (old == mfn) {
-        vcpu_load_tables(v);
+        if (kernel)
+            vcpu_load_tables(v);
         return 0;
     }
 
     spin_lock(&d->pt_lock);
-    int rc = base_get(d, mfn, false);
+    int rc = mfn || kernel ? base_get(d, mfn) : 0;
 
     if (!rc) {
-        v->arch.kernel_table = mfn;
-        vcpu_load_tables(v);
-        /* The guest's LDT is an address in the tables it has now. */
-        descriptor_unmap_ldt(v);
-        base_put(old);
-    }
-    spin_unlock(&d->pt_lock);
-
-    return rc;
-}
-
-/* Not loaded now: hypercalls come from the guest's kernel. */
-static int set_user_base(struct vcpu *v, mfn_t mfn)
-{
-    struct domain *d = v->domain;
-    mfn_t old = v->arch.user_table;
-
-    if (old == mfn)
-        return 0;
-
-    spin_lock(&d->pt_lock);
-    int rc = base_get(d, mfn, true);
-
-    if (!rc) {
-        v->arch.user_table = mfn;
-        base_put(old);
+        *base = mfn;
+        if (kernel) {
+            vcpu_load_tables(v);
+            descriptor_unmap_ldt(v);
+        }
+        if (old)
+            page_put_and_type(page_of(old));
     }
     spin_unlock(&d->pt_lock);
 
@@ -386,10 +359,8 @@ static struct page *writable_get(struct domain *d, mfn_t mfn)
 {
     struct page *page = page_get_mfn(mfn, d);
 
-    if (!page) {
-        refuse_reason("the frame is not the domain's own");
+    if (!page)
         return NULL;
-    }
     if (page_get_type(page, PAGE_WRITABLE)) {
         page_put(page);
         return NULL;
@@ -437,9 +408,9 @@ static int mmuext_one(struct vcpu *v, const void *item)
     case MMUEXT_UNPIN_TABLE:
         return pin(v, mfn, 0);
     case MMUEXT_NEW_BASEPTR:
-        return set_kernel_base(v, mfn);
+        return set_base(v, &v->arch.kernel_table, mfn);
     case MMUEXT_NEW_USER_BASEPTR:
-        return set_user_base(v, mfn);
+        return set_base(v, &v->arch.user_table, mfn);
     case MMUEXT_TLB_FLUSH_LOCAL:
         flush_local();
         return 0;
@@ -539,35 +510,20 @@ static bool maps(uint64_t pte, mfn_t mfn, bool writable)
            !(pte & PTE_RW) == !writable;
 }
 
-/* unmap_and_replace: the entry that is to move, or NULL. */
-static uint64_t *replacement(struct vcpu *v, uint64_t addr, bool contains_pte,
-                             const uint64_t *slot)
-{
-    struct page *table;
-    uint64_t *from =
-        contains_pte ? NULL : grant_slot(v, addr, false, &table);
-
-    return from == slot ? NULL : from;
-}
-
 /* Check all, then change. */
 static int grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
                        mfn_t mfn, bool writable, uint64_t new_addr)
 {
     struct page *table;
     uint64_t *slot = grant_slot(v, addr, contains_pte, &table);
-    uint64_t *from = NULL, moved = 0;
+    uint64_t *from = new_addr ? pagetable_walk(v, new_addr, &table) : NULL;
 
     if (!slot || !maps(read_once(slot), mfn, writable))
         return GNTST_general_error;
-    if (new_addr) {
-        from = replacement(v, new_addr, contains_pte, slot);
-        if (!from)
-            return GNTST_general_error;
-        moved = atomic_xchg(from, 0);
-    }
+    if (new_addr && (contains_pte || !from || from == slot))
+        return GNTST_general_error;
 
-    write_once(slot, moved);
+    write_once(slot, from ? atomic_xchg(from, 0) : 0);
     /* All of it: the table may be mapped at other addresses as well. */
     tlb_flush_domain(v->domain);
     return GNTST_okay;

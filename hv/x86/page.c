@@ -98,12 +98,11 @@ bool page_get(struct page *page, const struct domain *d)
 
 struct page *page_get_mfn(mfn_t mfn, const struct domain *d)
 {
-    if (!mfn_is_ram(mfn))
-        return NULL;
+    if (mfn_is_ram(mfn) && page_get(page_of(mfn), d))
+        return page_of(mfn);
 
-    struct page *page = page_of(mfn);
-
-    return page_get(page, d) ? page : NULL;
+    refuse_reason("the frame is not the domain's own");
+    return NULL;
 }
 
 /* The domain has one frame less; true if it was the last. */

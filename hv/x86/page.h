@@ -134,8 +134,8 @@ bool domain_page_release(struct domain *d, struct page *page);
 
 /* Take a reference if the frame is in use and owned by @d. */
 bool page_get(struct page *page, const struct domain *d);
-/* The same for a number that may be anything; NULL if it is not such a
- * frame's. */
+/* The same for a number that may be anything; NULL, and a reason is given,
+ * if it is not such a frame's. */
 struct page *page_get_mfn(mfn_t mfn, const struct domain *d);
 void page_put(struct page *page);
 
