@@ -52,12 +52,6 @@ union arguments {
     struct belfry_vcpus vcpus;
 };
 
-static long refuse(long error, const char *reason)
-{
-    refuse_reason(reason);
-    return error;
-}
-
 /* ---- What several operations share. ---- */
 
 static uint64_t frame_or_none(mfn_t frame)
@@ -603,7 +597,7 @@ static long take_arguments(const struct op *op, const void *arg,
         return refuse(-EINVAL, "the structure is too small");
     rc = check_rest(arg, op->size, size);
     if (rc)
-        return refuse(rc, "the structure has unknown fields that are set");
+        return refuse((int)rc, "the structure has unknown fields that are set");
     if (guest_copy_from(u, arg, op->size))
         return -EFAULT;
     u->header.size = size;

@@ -280,10 +280,8 @@ long do_xen_version(struct vcpu *v, uint32_t cmd, void *arg)
 
 long do_vm_assist(struct vcpu *v, uint32_t cmd, uint32_t type)
 {
-    if (type >= 64 || !(ASSISTS >> type & 1)) {
-        refuse_reason("no such assistance");
-        return -EINVAL;
-    }
+    if (type >= 64 || !(ASSISTS >> type & 1))
+        return refuse(-EINVAL, "no such assistance");
     switch (cmd) {
     case VMASST_CMD_enable:
         v->domain->vm_assist |= 1ull << type;
@@ -333,10 +331,9 @@ static long console_read(char *guest_buf, uint32_t count)
 
 long do_console_io(struct vcpu *v, uint32_t cmd, uint32_t count, void *buf)
 {
-    if (!v->domain->privileged) {
-        refuse_reason("only the initial domain has the machine's console");
-        return -EPERM;
-    }
+    if (!v->domain->privileged)
+        return refuse(-EPERM,
+                      "only the initial domain has the machine's console");
     if (count > INT32_MAX)
         return -E2BIG;
     switch (cmd) {

@@ -1,9 +1,10 @@
 /*
  * Refused hypercalls can be read later (belfry refused).
  *
- * Code that refuses says why with refuse_reason("a sentence") and returns
- * its error; the dispatcher then records domain, call, argument, error,
- * reason and rip.  A reason that no error follows is forgotten.
+ * Code that refuses returns refuse(-Exxx, "a sentence"), or says why with
+ * refuse_reason() where the error is another's; the dispatcher then records
+ * domain, call, argument, error, reason and rip.  A reason that no error
+ * follows is forgotten.
  */
 #ifndef HV_REFUSED_H
 #define HV_REFUSED_H
@@ -17,6 +18,11 @@ struct vcpu;
 
 /* Why the current hypercall is being refused; static text. */
 void refuse_reason(const char *text);
+static inline int refuse(int error, const char *text)
+{
+    refuse_reason(text);
+    return error;
+}
 /* The argument that matters, where it is not the first. */
 void refuse_argument(uint64_t argument);
 

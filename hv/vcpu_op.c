@@ -127,10 +127,8 @@ static long initialise(struct vcpu *v, const void *arg)
 {
     long rc;
 
-    if (v->initialised) {
-        refuse_reason("the vCPU has been initialised before");
-        return -EEXIST;
-    }
+    if (v->initialised)
+        return refuse(-EEXIST, "the vCPU has been initialised before");
     rc = arch_vcpu_set_context(v, arg);
     if (!rc)
         v->initialised = true;
@@ -139,10 +137,8 @@ static long initialise(struct vcpu *v, const void *arg)
 
 static long up(struct vcpu *v)
 {
-    if (!v->initialised) {
-        refuse_reason("the vCPU has not been initialised");
-        return -EINVAL;
-    }
+    if (!v->initialised)
+        return refuse(-EINVAL, "the vCPU has not been initialised");
     v->down = false;
     vcpu_update_time(v);
     vcpu_timers_start(v);

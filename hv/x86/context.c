@@ -102,10 +102,8 @@ static int set_tables(struct vcpu *v, const struct vcpu_guest_context *c)
             page_put_and_type(page_of(kernel));
     }
     spin_unlock(&d->pt_lock);
-    if (rc) {
-        refuse_reason("the context's page tables are not valid");
-        return rc;
-    }
+    if (rc)
+        return refuse(rc, "the context's page tables are not valid");
     v->arch.kernel_table = kernel;
     v->arch.user_table = user;
     return 0;
@@ -115,10 +113,8 @@ static long set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     long rc;
 
-    if (!entries_ok(c)) {
-        refuse_reason("a handler's address is not the guest's");
-        return -EINVAL;
-    }
+    if (!entries_ok(c))
+        return refuse(-EINVAL, "a handler's address is not the guest's");
     if (c->gdt_ents) {
         rc = descriptor_set_gdt(v, c->gdt_frames, (uint32_t)c->gdt_ents);
         if (rc)

@@ -36,10 +36,9 @@ long do_set_trap_table(struct vcpu *v, void *traps)
             return -EFAULT;
         if (!t.address)
             return 0;
-        if (!guest_address_ok(t.address)) {
-            refuse_reason("a trap handler's address is not the guest's");
-            return -EINVAL;
-        }
+        if (!guest_address_ok(t.address))
+            return refuse(-EINVAL,
+                          "a trap handler's address is not the guest's");
         t.cs |= 3;
         v->arch.trap[t.vector] = t;
     }
@@ -50,10 +49,8 @@ long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe,
                       uint64_t syscall)
 {
     if (!guest_address_ok(event) || !guest_address_ok(failsafe) ||
-        !guest_address_ok(syscall)) {
-        refuse_reason("a callback's address is not the guest's");
-        return -EINVAL;
-    }
+        !guest_address_ok(syscall))
+        return refuse(-EINVAL, "a callback's address is not the guest's");
     v->arch.event_callback = (struct guest_entry){ event, true };
     v->arch.failsafe_callback = (struct guest_entry){ failsafe, false };
     v->arch.syscall_callback = (struct guest_entry){ syscall, false };
@@ -67,10 +64,8 @@ static long callback_register(struct vcpu *v, const void *arg)
 
     if (guest_copy_from(&reg, arg, sizeof(reg)))
         return -EFAULT;
-    if (!guest_address_ok(reg.address)) {
-        refuse_reason("the callback's address is not the guest's");
-        return -EINVAL;
-    }
+    if (!guest_address_ok(reg.address))
+        return refuse(-EINVAL, "the callback's address is not the guest's");
     mask = reg.flags & CALLBACKF_mask_events;
     switch (reg.type) {
     case CALLBACKTYPE_event:
@@ -205,10 +200,8 @@ static long load_user_selector(uint64_t selector)
 long do_set_segment_base(struct vcpu *v, uint32_t which, uint64_t base)
 {
     (void)v;
-    if (which != SEGBASE_GS_USER_SEL && !guest_address_ok(base)) {
-        refuse_reason("the base is not a guest's address");
-        return -EINVAL;
-    }
+    if (which != SEGBASE_GS_USER_SEL && !guest_address_ok(base))
+        return refuse(-EINVAL, "the base is not a guest's address");
     switch (which) {
     case SEGBASE_FS:
         write_fsbase(base);
@@ -272,10 +265,8 @@ long do_set_debugreg(struct vcpu *v, int reg, uint64_t value)
 {
     switch (reg) {
     case 0 ... 3:
-        if (!guest_address_ok(value)) {
-            refuse_reason("a breakpoint outside the guest's addresses");
-            return -EPERM;
-        }
+        if (!guest_address_ok(value))
+            return refuse(-EPERM, "a breakpoint outside the guest's addresses");
         v->arch.debugreg[reg] = value;
         write_breakpoint(reg, value);
         return 0;
