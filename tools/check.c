@@ -386,6 +386,23 @@ static void pair_ramdisk(struct system *system, size_t entry,
         system->first_ramdisk = file;
 }
 
+/* A backend's ramdisk is its disk, and disks have whole sectors. */
+static void check_disk(struct system *system,
+                       const struct system_domain *domain,
+                       const struct args_device *device,
+                       const struct system_domain *backend)
+{
+    char *word = text_of("vbd=%s:%s", device->peer, device->name);
+
+    if (device->kind == DEVICE_VBD && backend->ramdisk &&
+        backend->ramdisk->size % 512)
+        find(system, word_place(domain->module, word),
+             "the disk behind it, '%s', has %llu bytes: not a multiple of 512",
+             backend->ramdisk->path,
+             (unsigned long long)backend->ramdisk->size);
+    free(word);
+}
+
 static void check_devices(struct system *system,
                           const struct system_domain *domain)
 {
@@ -395,10 +412,14 @@ static void check_devices(struct system *system,
 
     for (unsigned int i = 0; i < domain->args.nr_devices; i++) {
         const struct args_device *device = &domain->args.device[i];
+        const struct system_domain *peer =
+            find_domain(system, domain->entry, device->peer);
         char *word;
 
-        if (find_domain(system, domain->entry, device->peer))
+        if (peer) {
+            check_disk(system, domain, device, peer);
             continue;
+        }
         if (device->kind == DEVICE_CHAN)
             word = text_of("chan=%s:", device->name);
         else

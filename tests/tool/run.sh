@@ -181,7 +181,10 @@ test_batch() {
     said "the other disk arrives whole" \
         "reader: sha256 $(hash_of "$work/other")"
     head -c 1000 /dev/urandom >"$work/odd"
-    status "a disk of an odd size is refused" 1 belfry run \
+    status "check refuses a disk of an odd size" 1 belfry check \
+        "$here/live.cfg" --root "$build" --file disk.img="$work/odd"
+    said "and says why" ':9:[0-9]+: the disk behind it.*multiple of 512'
+    status "so does run" 1 belfry run \
         --disk "$work/odd" "$work/batch.iso"
     status "a run that is too long is ended" 6 belfry run --timeout 3 \
         --interactive "$work/batch.iso"
