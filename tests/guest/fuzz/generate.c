@@ -3,6 +3,7 @@
  * seed gives the same calls as long as the hypervisor gives the same answers.
  */
 #include "tests/guest/fuzz/generate.h"
+#include "tests/guest/fault.h"
 #include "tests/guest/tables.h"
 
 #include <xen/callback.h>
@@ -567,9 +568,27 @@ void fuzz_generate(struct call *call)
         PICK(generators)(call, slot_at(0));
 }
 
+/* Through whatever a call has mapped there.  The calls may have lost our
+ * handler of page faults. */
+static void write_to_window(void)
+{
+    char *page = pool.window + random_below(NR_WINDOW) * PAGE_SIZE;
+    const struct trap_info trap[2] = {
+        { .vector = 14,
+          .cs = FLAT_KERNEL_CS,
+          .address = (uint64_t)fault_stubs + 14 * FAULT_STUB_SIZE },
+    };
+
+    hypercall_set_trap_table(trap);
+    fault_writing(page + random_below(PAGE_SIZE / 8) * 8);
+    FAULT_TRY("movq %[v], (%[a])", [a] "r"(page), [v] "r"(random_next()));
+}
+
 void fuzz_stir(void)
 {
     struct grant_entry_v1 *entry = &pool.grants[random_below(24)];
+
+    write_to_window();
 
     write_once(&entry->domid, (domid_t)any_domid());
     write_once(&entry->frame, (uint32_t)any_mfn());
@@ -607,4 +626,5 @@ void fuzz_set_up(const struct fuzz_peers *peers)
         BUG_ON(page_protect(pool.scratch + i * PAGE_SIZE, pool.mfn[i],
                             PAGE_READ) != 0);
     map_own_table();
+    fault_install();
 }

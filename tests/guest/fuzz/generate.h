@@ -29,7 +29,8 @@ void fuzz_set_up(const struct fuzz_peers *peers);
 /* The next call.  Structures it points to are in pages of the pool. */
 void fuzz_generate(struct call *call);
 
-/* Change what the hypervisor reads by itself: our grant entries. */
+/* Change what the hypervisor reads by itself, our grant entries, and write
+ * through what the calls have mapped. */
 void fuzz_stir(void);
 
 #endif

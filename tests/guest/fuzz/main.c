@@ -148,7 +148,9 @@ static void report_end(const struct meet *m, const struct belfry_domain *info,
         return;
     printf("life %lu, seed %lu: %lu calls, then %s (last: %lu(0x%lx, 0x%lx, "
            "0x%lx, 0x%lx))\n",
-           lives, seed, m->beats, info->crash_text, m->out[OUT_NR],
+           lives, seed, m->beats,
+           info->crash_text[0] ? info->crash_text : "ended itself",
+           m->out[OUT_NR],
            m->out[OUT_ARG0], m->out[OUT_ARG1], m->out[OUT_ARG2],
            m->out[OUT_ARG3]);
 }
