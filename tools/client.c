@@ -63,7 +63,7 @@ static void add_word(struct buffer *line, const char *word)
     for (; *word; word++) {
         unsigned char c = (unsigned char)*word;
 
-        if (c < ' ' || c == 0x7f) {
+        if (c < ' ' || c >= 0x7f) {
             snprintf(escaped, sizeof(escaped), "\\x%02x", c);
             buffer_add(line, escaped, 4);
             continue;
