@@ -11,6 +11,8 @@
 
 #include "hv/x86/descriptor.h"
 
+#include <xen/grant_table.h>
+
 /* ---- What a flush saw. ---- */
 
 static struct {
@@ -952,6 +954,163 @@ START_TEST(unshared_page_waits_for_a_peer)
 }
 END_TEST
 
+/* ---- The entries of grant mappings. ---- */
+
+#define GRANT_VA  (TREE_VA + 16 * PAGE_SIZE) /* nothing is mapped there */
+#define OTHER_VA  (TREE_VA + 17 * PAGE_SIZE)
+
+/* @mapper maps a frame of the other domain; its machine address. */
+static uint64_t grant_map(struct vcpu *mapper, struct domain *owner, mfn_t mfn,
+                          uint64_t va, bool writable)
+{
+    uint64_t maddr = 0, rw = writable ? PTE_RW : 0;
+
+    if (writable)
+        ck_assert_int_eq(use(owner, mfn, PAGE_WRITABLE), 0);
+    else
+        ck_assert(page_get(page_of(mfn), owner));
+    ck_assert_int_eq(mmu_grant_map(mapper, va, false, entry(mfn, rw), &maddr),
+                     GNTST_okay);
+    return maddr;
+}
+
+/* What the grant code does when its entry is out. */
+static void grant_put(mfn_t mfn, bool writable)
+{
+    if (writable)
+        page_put_type(page_of(mfn));
+    page_put(page_of(mfn));
+}
+
+START_TEST(grant_entry_comes_and_goes)
+{
+    struct tree t = tree_pinned(&dom_b);
+    mfn_t mfn = frame_new(&dom_a);
+    uint64_t *slot = &table_of(t.table[1])[pt_index(GRANT_VA, 1)];
+    uint64_t maddr = grant_map(&vcpu_b, &dom_a, mfn, GRANT_VA, _i);
+
+    ck_assert_uint_eq(*slot, entry(mfn, PTE_USER | (_i ? PTE_RW : 0)));
+    ck_assert_ptr_eq(directmap + maddr, slot);
+    recount();
+    flushed.slot = slot;
+    flushed.entry = 1;
+    ck_assert_int_eq(mmu_grant_unmap(&vcpu_b, GRANT_VA, false, mfn, _i, 0),
+                     GNTST_okay);
+    ck_assert_uint_eq(*slot, 0);
+    ck_assert_uint_eq(flushed.entry, 0);
+    ck_assert_ptr_eq(flushed.domain, &dom_b);
+    grant_put(mfn, _i);
+    recount();
+
+    /* The same by the entry's machine address. */
+    ck_assert(page_get(page_of(mfn), &dom_a));
+    ck_assert_int_eq(mmu_grant_map(&vcpu_b, maddr, true, entry(mfn, 0),
+                                   &maddr),
+                     GNTST_okay);
+    ck_assert_ptr_eq(directmap + maddr, slot);
+    ck_assert_int_eq(mmu_grant_unmap(&vcpu_b, maddr, true, mfn, false, 0),
+                     GNTST_okay);
+    grant_put(mfn, false);
+    recount();
+}
+END_TEST
+
+/* A mapping over an own page puts that page. */
+START_TEST(grant_entry_replaces_what_was_there)
+{
+    struct tree t = tree_pinned(&dom_b);
+    mfn_t mfn = frame_new(&dom_a);
+
+    grant_map(&vcpu_b, &dom_a, mfn, TREE_VA, true);
+    ck_assert_uint_eq(refs_of(t.data[0]), 1);
+    recount();
+}
+END_TEST
+
+/* G2: only the very entry of the grant is taken out. */
+START_TEST(grant_unmap_compares_the_entry)
+{
+    struct tree t = tree_pinned(&dom_b);
+    mfn_t mfn = frame_new(&dom_a), other = frame_new(&dom_a);
+    uint64_t maddr = grant_map(&vcpu_b, &dom_a, mfn, GRANT_VA, true);
+    const struct {
+        uint64_t addr;
+        bool contains_pte;
+        mfn_t mfn;
+        bool writable;
+        uint64_t new_addr;
+    } wrong[] = {
+        { GRANT_VA, false, mfn, false, 0 },
+        { GRANT_VA, false, other, true, 0 },
+        { OTHER_VA, false, mfn, true, 0 }, /* not present */
+        { TREE_VA, false, mfn, true, 0 },  /* an own page */
+        { HV_START, false, mfn, true, 0 },
+        { maddr + 1, true, mfn, true, 0 },
+        { maddr + 8, true, mfn, true, 0 },
+        { (uint64_t)DEVICE_FRAME << PAGE_SHIFT, true, mfn, true, 0 },
+        { (uint64_t)MACHINE_FRAMES << PAGE_SHIFT, true, mfn, true, 0 },
+        { UINT64_MAX & ~7ULL, true, mfn, true, 0 },
+        { GRANT_VA, false, mfn, true, GRANT_VA }, /* onto itself */
+        { GRANT_VA, false, mfn, true, HV_START },
+        { maddr, true, mfn, true, TREE_VA },
+    };
+
+    for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        ck_assert_msg(mmu_grant_unmap(&vcpu_b, wrong[i].addr,
+                                      wrong[i].contains_pte, wrong[i].mfn,
+                                      wrong[i].writable, wrong[i].new_addr) ==
+                          GNTST_general_error,
+                      "case %u", i);
+        ck_assert_uint_eq(*(uint64_t *)(directmap + maddr),
+                          entry(mfn, PTE_RW | PTE_USER));
+        recount();
+    }
+    ck_assert_uint_eq(table_of(t.table[1])[TREE_L1],
+                      entry(t.data[0], PTE_RW | PTE_USER));
+}
+END_TEST
+
+START_TEST(grant_entry_needs_an_own_l1)
+{
+    struct tree mine = tree_pinned(&dom_b), others = tree_pinned(&dom_a);
+    mfn_t plain = frame_new(&dom_b);
+    const uint64_t bad[] = {
+        others.table[1] << PAGE_SHIFT, plain << PAGE_SHIFT,
+        mine.table[2] << PAGE_SHIFT,   mine.table[4] << PAGE_SHIFT,
+        mine.data[0] << PAGE_SHIFT,    (mine.table[1] << PAGE_SHIFT) + 4,
+    };
+    uint64_t maddr, e = entry(mine.data[1], 0);
+
+    for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        ck_assert_int_eq(mmu_grant_map(&vcpu_b, bad[i], true, e, &maddr),
+                         GNTST_general_error);
+    ck_assert_int_eq(mmu_grant_map(&vcpu_b, HV_START, false, e, &maddr),
+                     GNTST_general_error);
+    ck_assert_int_eq(mmu_grant_map(&vcpu_b, 0, false, e, &maddr),
+                     GNTST_general_error);
+    recount();
+}
+END_TEST
+
+/* unmap_and_replace: the other address's entry moves, with what it holds. */
+START_TEST(grant_entry_is_replaced_by_another)
+{
+    struct tree t = tree_pinned(&dom_b);
+    mfn_t mfn = frame_new(&dom_a);
+    uint64_t *l1 = table_of(t.table[1]);
+
+    grant_map(&vcpu_b, &dom_a, mfn, GRANT_VA, true);
+    ck_assert_int_eq(mmu_grant_unmap(&vcpu_b, GRANT_VA, false, mfn, true,
+                                     TREE_VA),
+                     GNTST_okay);
+    grant_put(mfn, true);
+    ck_assert_uint_eq(l1[pt_index(GRANT_VA, 1)],
+                      entry(t.data[0], PTE_RW | PTE_USER));
+    ck_assert_uint_eq(l1[TREE_L1], 0);
+    recount();
+}
+END_TEST
+
 /* ---- Walking. ---- */
 
 START_TEST(walk_finds_only_the_guests_own)
@@ -1282,6 +1441,18 @@ static TCase *table_cases(void)
     return c;
 }
 
+static TCase *grant_cases(void)
+{
+    TCase *c = tcase_create("grants");
+
+    tcase_add_loop_test(c, grant_entry_comes_and_goes, 0, 2);
+    tcase_add_test(c, grant_entry_replaces_what_was_there);
+    tcase_add_test(c, grant_unmap_compares_the_entry);
+    tcase_add_test(c, grant_entry_needs_an_own_l1);
+    tcase_add_test(c, grant_entry_is_replaced_by_another);
+    return c;
+}
+
 static TCase *random_cases(void)
 {
     TCase *c = tcase_create("random");
@@ -1297,6 +1468,7 @@ int main(void)
 
     suite_add_tcase(suite, memory_cases());
     suite_add_tcase(suite, table_cases());
+    suite_add_tcase(suite, grant_cases());
     suite_add_tcase(suite, random_cases());
 
     SRunner *runner = srunner_create(suite);
