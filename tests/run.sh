@@ -179,7 +179,7 @@ run_guest() { # LABEL TEST CMDLINE RUN-OPTION...
 }
 
 # With SMAP on, guests return from their handlers by hypercall.
-SMAP_TESTS="smoke runtime traps evtchn grant mmu pointers timers"
+SMAP_TESTS="smoke runtime traps user evtchn grant mmu pointers timers"
 
 # ---- The benchmark: twice the same. -------------------------------------------
 
