@@ -87,7 +87,8 @@ void *alloc_page_memory(void)
 
 void free_page_memory(void *va)
 {
-    page_free(page_of(virt_to_mfn(va)));
+    if (va)
+        page_free(page_of(virt_to_mfn(va)));
 }
 
 uint64_t alloc_free_pages(void)

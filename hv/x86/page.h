@@ -108,6 +108,7 @@ void *alloc_page_memory(void);
 /* Scrub and free a frame of the hypervisor's.  If a peer still holds a
  * reference (it was shared, and granted on), the last one frees it. */
 void page_free(struct page *page);
+/* The same for memory; nothing if @va is NULL. */
 void free_page_memory(void *va);
 uint64_t alloc_free_pages(void);
 uint64_t alloc_total_pages(void);
@@ -177,6 +178,13 @@ void pagetable_devalidate(struct page *page, uint64_t type);
 int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
                   unsigned int index, uint64_t entry, bool preserve_ad);
 
+/* One entry of a validated table, as it is now. */
+uint64_t pagetable_entry(const struct page *table, unsigned int index);
+
+/* As pagetable_set for an L1 entry, if it still is @old; else -EAGAIN. */
+int pagetable_exchange(struct vcpu *v, struct page *table, unsigned int index,
+                       uint64_t old, uint64_t entry);
+
 /* update_va_mapping: the L1 entry of @va in the kernel's tables, as by
  * pagetable_set; -EINVAL if there is none.  Takes pt_lock. */
 int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry);
@@ -203,6 +211,10 @@ static inline bool guest_va_ok(uint64_t va)
  * arch_vcpu_release() has let go of all vCPUs.  Frames that peers still map
  * stay in nr_pages until they are put. */
 bool domain_pages_relinquish(struct domain *d);
+
+/* The current vCPU's kernel or user tables (@base) are those under @mfn from
+ * now on: 0, -EINVAL, or -ERESTART.  Takes pt_lock. */
+int mmu_set_base(struct vcpu *v, mfn_t *base, mfn_t mfn);
 
 /*
  * Grant mappings (hv/grant.c).  The PTE's reference is the grant's: the

@@ -254,6 +254,29 @@ int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
     return entry_replace(v->domain, level, slot, entry, preserve_ad);
 }
 
+uint64_t pagetable_entry(const struct page *table, unsigned int index)
+{
+    return read_once((uint64_t *)mfn_to_virt(mfn_of(table)) + index);
+}
+
+int pagetable_exchange(struct vcpu *v, struct page *table, unsigned int index,
+                       uint64_t old, uint64_t entry)
+{
+    uint64_t *slot = (uint64_t *)mfn_to_virt(mfn_of(table)) + index;
+    struct domain *d = v->domain;
+    uint64_t expected = old;
+    int rc = entry_get(d, 1, entry);
+
+    if (rc)
+        return rc;
+    if (!atomic_cas(slot, &expected, l1_adjust(entry))) {
+        entry_put(d, 1, entry);
+        return -EAGAIN;
+    }
+    entry_put(d, 1, old);
+    return 0;
+}
+
 void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry)
 {
     uint64_t old = read_once(slot);
