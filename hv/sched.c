@@ -130,7 +130,8 @@ static void preempt_for(struct sched_queue *q, struct vcpu *v)
         return;
     }
     c->need_resched = 1;
-    arch_cpu_kick(c->id);
+    if (c != this_cpu())
+        arch_cpu_kick(c->id);
 }
 
 /* From @state, if it is in that: queue it, and unlock. */
@@ -154,6 +155,9 @@ static void make_runnable(struct sched_queue *q, struct vcpu *v, uint8_t from)
 
 void sched_wake(struct vcpu *v)
 {
+    /* It will look on its way out. */
+    if (v == current_vcpu() && v->sched.state == BELFRY_VCPU_RUNNING)
+        return;
     make_runnable(lock_queue_of(v), v, BELFRY_VCPU_BLOCKED);
 }
 
@@ -163,7 +167,7 @@ void sched_online(struct vcpu *v)
 }
 
 /* The current vCPU stops running for a reason of its own. */
-static void leave_cpu(struct vcpu *v, uint8_t state)
+static inline void leave_cpu(struct vcpu *v, uint8_t state)
 {
     struct cpu *c = this_cpu();
 

@@ -75,15 +75,12 @@ static long shut_down(struct vcpu *v, const void *arg)
     return 0;
 }
 
-long do_sched_op(struct vcpu *v, uint32_t cmd, void *arg)
+static __attribute__((noinline)) long rare_op(struct vcpu *v, uint32_t cmd,
+                                              void *arg)
 {
     switch (cmd) {
     case SCHEDOP_yield:
         sched_yield();
-        return 0;
-    case SCHEDOP_block:
-        write_once(&v->evtchn.info->evtchn_upcall_mask, 0);
-        sched_block();
         return 0;
     case SCHEDOP_poll:
         return poll(v, arg);
@@ -92,4 +89,13 @@ long do_sched_op(struct vcpu *v, uint32_t cmd, void *arg)
     default:
         return -ENOSYS;
     }
+}
+
+long do_sched_op(struct vcpu *v, uint32_t cmd, void *arg)
+{
+    if (cmd != SCHEDOP_block)
+        return rare_op(v, cmd, arg);
+    write_once(&v->evtchn.info->evtchn_upcall_mask, 0);
+    sched_block();
+    return 0;
 }

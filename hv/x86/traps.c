@@ -16,12 +16,15 @@
 #include "hv/x86/backtrace.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/descriptor.h"
+#include "hv/x86/emulate.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/smp.h"
 #include "hv/x86/x86.h"
 
 #define NR_EXCEPTIONS   32u
 #define PAGE_FAULT_USER 4u /* error code */
+/* Specialised for the event upcall, which is worth it. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 #define BOUNCED_AWAY                                                           \
     (EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT | EFLAGS_AC | EFLAGS_IOPL)
 
@@ -42,41 +45,54 @@ static bool has_error_code(unsigned int vector)
 }
 
 /*
- * Write the frame below *sp and move *sp down to it.  A kernel's cs shows RPL
- * 0; Xen keeps the upcall mask in bits 32-39 of it.
+ * Write the frame that ends at @sp; returns where it begins, or 0.  A kernel's
+ * cs shows RPL 0; Xen keeps the upcall mask in bits 32-39 of it.
  */
-static inline bool push_frame(const struct vcpu *v,
-                              const struct cpu_user_regs *r, bool from_user,
-                              uint64_t *sp, int64_t error)
+static ALWAYS_INLINE uint64_t push_frame(const struct cpu_user_regs *r,
+                                         bool from_user, uint8_t mask,
+                                         uint64_t sp, int64_t error)
 {
-    uint8_t mask = read_once(&v->evtchn.info->evtchn_upcall_mask);
-    uint64_t frame[8];
-    unsigned int n = 0;
+    uint64_t *frame = (uint64_t *)sp - (error >= 0 ? 8 : 7);
+    uint64_t *at = (uint64_t *)sp - 5;
 
-    frame[n++] = r->rcx;
-    frame[n++] = r->r11;
+    if (cpu_has_smap)
+        stac();
+    GUEST_STORE(&at[4], r->ss, fault);
+    GUEST_STORE(&at[3], r->rsp, fault);
+    GUEST_STORE(&at[2],
+                (r->rflags & ~(uint64_t)(EFLAGS_IF | EFLAGS_IOPL)) |
+                    (mask ? 0 : EFLAGS_IF),
+                fault);
+    GUEST_STORE(&at[1],
+                (from_user ? r->cs : r->cs & ~3u) | (uint64_t)mask << 32,
+                fault);
+    GUEST_STORE(&at[0], r->rip, fault);
     if (error >= 0)
-        frame[n++] = (uint64_t)error;
-    frame[n++] = r->rip;
-    frame[n++] = (from_user ? r->cs : r->cs & ~3u) | (uint64_t)mask << 32;
-    frame[n++] = (r->rflags & ~(uint64_t)(EFLAGS_IF | EFLAGS_IOPL)) |
-                 (mask ? 0 : EFLAGS_IF);
-    frame[n++] = r->rsp;
-    frame[n++] = r->ss;
-    *sp -= n * sizeof(*frame);
-    return !guest_copy_to((void *)*sp, frame, n * sizeof(*frame));
+        GUEST_STORE(&frame[2], error, fault);
+    GUEST_STORE(&frame[1], r->r11, fault);
+    GUEST_STORE(&frame[0], r->rcx, fault);
+    if (cpu_has_smap)
+        clac();
+    return (uint64_t)frame;
+
+fault:
+    if (cpu_has_smap)
+        clac();
+    return 0;
 }
 
-static inline void enter(struct vcpu *v, const struct guest_entry *entry,
-                         int64_t error)
+static ALWAYS_INLINE void enter(struct vcpu *v, struct cpu_user_regs *r,
+                                const struct guest_entry *entry,
+                                bool from_user, uint8_t mask, int64_t error)
 {
-    struct cpu_user_regs *r = current_regs();
-    bool from_user = !v->arch.kernel_mode;
     uint64_t sp = (from_user ? v->arch.kernel_sp : r->rsp) & ~15ul;
+    uint64_t frame = 0;
 
-    if (from_user)
-        vcpu_toggle_mode(v);
-    if (!push_frame(v, r, from_user, &sp, error)) {
+    /* A frame that begins in the hole would end in it, or below it where no
+     * address is canonical. */
+    if (sp - 1 < HV_START || sp - 1 >= HV_END)
+        frame = push_frame(r, from_user, mask, sp, error);
+    if (!frame) {
         domain_crash(v->domain, "no room for a frame on the stack at %#lx", sp);
         return;
     }
@@ -85,7 +101,7 @@ static inline void enter(struct vcpu *v, const struct guest_entry *entry,
     r->rip = entry->address;
     r->cs = GUEST_CS;
     r->ss = GUEST_SS;
-    r->rsp = sp;
+    r->rsp = frame;
     r->rflags = (r->rflags & ~(uint64_t)BOUNCED_AWAY) | EFLAGS_IF;
     r->entry_vector = TRAP_SYSCALL; /* rcx and r11 are in the frame */
 }
@@ -93,7 +109,23 @@ static inline void enter(struct vcpu *v, const struct guest_entry *entry,
 void guest_enter(struct vcpu *v, const struct guest_entry *entry,
                  int64_t error)
 {
-    enter(v, entry, error);
+    bool from_user = !v->arch.kernel_mode;
+
+    if (from_user)
+        vcpu_toggle_mode(v);
+    enter(v, current_regs(), entry, from_user,
+          read_once(&v->evtchn.info->evtchn_upcall_mask), error);
+}
+
+/* The way events come: for a kernel it is worth its own few instructions. */
+static inline void deliver_upcall(struct vcpu *v)
+{
+    if (!v->arch.event_callback.address)
+        return; /* the guest polls: Xen's rule */
+    if (v->arch.kernel_mode)
+        enter(v, current_regs(), &v->arch.event_callback, false, 0, -1);
+    else
+        guest_enter(v, &v->arch.event_callback, -1);
 }
 
 void guest_trap(struct vcpu *v, unsigned int vector, int64_t error)
@@ -115,7 +147,7 @@ static void guest_page_fault(struct vcpu *v, struct cpu_user_regs *r)
 {
     uint64_t address = read_cr2();
 
-    if (descriptor_map_ldt(v, address))
+    if (descriptor_map_ldt(v, address) || emulate_table_write(v, r, address))
         return;
     v->domain->page_faults++;
     write_once(&v->evtchn.info->arch.cr2, descriptor_guest_address(v, address));
@@ -166,11 +198,15 @@ static void guest_exception(struct vcpu *v, struct cpu_user_regs *r)
     case 1:
         guest_debug(v);
         return;
+    case 6:
+        if (emulate_forced_cpuid(v, r))
+            return;
+        break;
     case 7:
         guest_fpu_missing(v);
         return;
     case 13:
-        if (guest_software_interrupt(v, r))
+        if (guest_software_interrupt(v, r) || emulate_privileged(v, r))
             return;
         break;
     case TRAP_PAGE_FAULT:
@@ -308,16 +344,13 @@ void syscall_from_user(struct cpu_user_regs *regs)
 void exit_work(void)
 {
     struct cpu *c = this_cpu();
-    struct vcpu *v;
 
     do {
         while (c->need_resched) {
             smp_park_here();
             sched_switch();
         }
-        v = c->current;
-        /* Without a callback the guest polls: Xen's rule. */
-        if (evtchn_upcall_due(&v->evtchn) && v->arch.event_callback.address)
-            enter(v, &v->arch.event_callback, -1);
+        if (evtchn_upcall_due(&c->current->evtchn))
+            deliver_upcall(c->current);
     } while (c->need_resched);
 }

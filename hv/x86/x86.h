@@ -10,6 +10,7 @@
 #define CR0_NE         (1ULL << 5)
 #define CR0_WP         (1ULL << 16)
 #define CR4_DE         (1ULL << 3)
+#define CR4_PAE        (1ULL << 5)
 #define CR4_MCE        (1ULL << 6)
 #define CR4_OSFXSR     (1ULL << 9)
 #define CR4_OSXMMEXCPT (1ULL << 10)
@@ -39,6 +40,9 @@
 #define MSR_CSTAR          0xc0000083u
 #define MSR_SYSCALL_MASK   0xc0000084u
 #define EFER_SCE           (1u << 0)
+#define EFER_LME           (1u << 8)
+#define EFER_LMA           (1u << 10)
+#define EFER_NX            (1u << 11)
 
 /* Xen's attributes: 0 WB, 1 WT, 2 UC-, 3 UC, 4 WC, 5 WP, 6 UC, 7 UC. */
 #define PAT_XEN 0x0000050100070406ULL
@@ -179,6 +183,24 @@ static inline void xsetbv(uint64_t value)
                        "d"((uint32_t)(value >> 32)));
 }
 
+static inline uint64_t read_xcr0(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+/* LAR: the second half of the descriptor; 0 if there is none. */
+static inline uint32_t load_access_rights(uint16_t selector)
+{
+    uint32_t rights = 0;
+
+    __asm__ volatile("lar %1, %0" : "+r"(rights) : "r"((uint32_t)selector)
+                     : "cc");
+    return rights;
+}
+
 static inline void xsave(void *area)
 {
     __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u)
@@ -226,6 +248,29 @@ static inline void halt(void)
 {
     __asm__ volatile("cli; hlt" : : : "memory");
 }
+
+/* Lift SMAP for accesses to guest memory, and put it back. */
+static inline void stac(void)
+{
+    __asm__ volatile("stac" : : : "memory");
+}
+
+static inline void clac(void)
+{
+    __asm__ volatile("clac" : : : "memory");
+}
+
+/* Store at a guest's address, which has been checked to be none of ours; go
+ * to @fault if that cannot be done. */
+#define GUEST_STORE(address, value, fault)                                     \
+    __asm__ goto("1: movq %1, %0\n"                                            \
+                 ".pushsection .ex_table, \"a\"\n"                             \
+                 ".long 1b - ., %l2 - .\n"                                     \
+                 ".popsection"                                                 \
+                 :                                                             \
+                 : "m"(*(address)), "er"((uint64_t)(value))                     \
+                 : "memory"                                                    \
+                 : fault)
 
 static inline uint64_t read_rsp(void)
 {
