@@ -5,9 +5,8 @@
  * before the next is looked at, so a batch can be interrupted between any
  * two and goes on behind the last that is done.
  */
-#include "hv/grant.h"
+#include "hv/grant_entry.h"
 
-#include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
 #include "hv/refused.h"
@@ -468,7 +467,7 @@ static int16_t swap_locked(struct grant_table *gt, uint32_t a, uint32_t b)
         return fail(GNTST_bad_gntref, "the table is not that large");
     if (a == b)
         return GNTST_okay;
-    if (grant_in_use(grant_active(gt, a)) || grant_in_use(grant_active(gt, b)))
+    if (grant_active(gt, a)->uses != 0 || grant_active(gt, b)->uses != 0)
         return fail(GNTST_eagain, "an entry is in use");
     entry = read_once(&grant_shared(gt, a)->raw);
     write_once(&grant_shared(gt, a)->raw,

@@ -9,8 +9,9 @@
  * The module is pure logic: frames through page.h, other domains and the
  * page tables through the same functions the host tests implement.
  *
- * Files: grant_table.c is the table itself and the records of mappings;
- * grant.c is the hypercall; grant_info.c lists and audits.
+ * Files: grant_table.c is the table itself and the records of mappings, with
+ * what it does for the others in grant_entry.h; grant.c is the hypercall;
+ * grant_info.c lists and audits.
  *
  * Lock: grant_table.lock of the granter guards its active entries and the
  * flags we set in its shared ones; that of the mapper guards its maptrack.
@@ -34,18 +35,26 @@
 #define GRANT_MAX_FRAMES   64u /* pages of v1 entries, 512 each */
 #define GRANT_INIT_FRAMES  1u
 #define GRANT_PER_FRAME    512u
-#define MAPTRACK_MAX_PAGES 512u
+#define MAPTRACK_MAX_PAGES 511u
 #define MAPTRACK_NONE      (~0u)
 
-/* How one entry is in use; the guest cannot see or change it.  Copies are
- * not counted: the lock is held for as long as one takes. */
+/*
+ * How one entry is in use; the guest cannot see or change it.  Copies are
+ * not counted: the lock is held for as long as one takes.
+ */
 struct grant_active {
-    uint32_t maps_ro, maps_rw;       /* host mappings */
-    uint32_t devices_ro, devices_rw; /* device mappings */
-    uint32_t frame;                  /* valid while any of the above */
-    uint16_t peer;                   /* likewise */
+    union {
+        uint64_t uses; /* all of these, as one number */
+        struct {
+            uint16_t maps_ro, maps_rw;       /* host mappings */
+            uint16_t devices_ro, devices_rw; /* device mappings */
+        };
+    };
+    uint32_t frame; /* valid while there are uses */
+    uint16_t peer;  /* likewise */
     uint16_t reserved;
     uint64_t since; /* stamp of the first use */
+    uint64_t reserved2;
 };
 _Static_assert(sizeof(struct grant_active) == 32, "128 a page");
 #define ACTIVE_PER_PAGE  128u
@@ -66,6 +75,8 @@ struct maptrack {
 };
 _Static_assert(sizeof(struct maptrack) == 32, "128 a page");
 #define MAPTRACK_PER_PAGE 128u
+_Static_assert(MAPTRACK_MAX_PAGES * MAPTRACK_PER_PAGE <= UINT16_MAX,
+               "a count of struct grant_active cannot overflow");
 
 /* An entry as the guest writes it, and as we read it: all at once. */
 union grant_entry {
@@ -116,67 +127,5 @@ unsigned int grant_audit(struct domain *d, uint64_t *grants,
 /* Hook (hv/grant_glue.c): the call is to go on later, with these as its
  * second and third argument.  Returns what the call must return. */
 long grant_hook_continue(struct vcpu *v, void *arg, unsigned int count);
-
-/* ---- What grant_table.c does for grant.c and grant_info.c. ---- */
-
-/* Make the table at least @nr_frames large (at most GRANT_MAX_FRAMES).
- * 0 or -ENOMEM: then it is as large as before.  Lock held. */
-int grant_table_grow(struct domain *d, uint32_t nr_frames);
-
-static inline uint32_t grant_nr_entries(const struct grant_table *gt)
-{
-    return gt->nr_frames * GRANT_PER_FRAME;
-}
-
-/* Entry @ref, below grant_nr_entries(). */
-static inline union grant_entry *grant_shared(struct grant_table *gt,
-                                              uint32_t ref)
-{
-    return &gt->shared[ref / GRANT_PER_FRAME][ref % GRANT_PER_FRAME];
-}
-
-static inline struct grant_active *grant_active(struct grant_table *gt,
-                                                uint32_t ref)
-{
-    return &gt->active[ref / ACTIVE_PER_PAGE][ref % ACTIVE_PER_PAGE];
-}
-
-static inline bool grant_in_use(const struct grant_active *act)
-{
-    return act->maps_ro | act->maps_rw | act->devices_ro | act->devices_rw;
-}
-
-static inline struct maptrack *maptrack_at(struct grant_table *gt,
-                                           uint32_t handle)
-{
-    return &gt->maptrack[handle / MAPTRACK_PER_PAGE]
-                        [handle % MAPTRACK_PER_PAGE];
-}
-
-/*
- * May @peer use entry @ref of @d, and to write?  On GNTST_okay the entry
- * shows GTF_reading (and GTF_writing), *frame is what it grants and was read
- * together with the permission, and the caller owns a reference on the frame
- * (and a use as writable).  @mask: the flags that must spell permit_access.
- * Lock of @d's table held.
- */
-int16_t grant_claim(struct domain *d, uint32_t ref, uint16_t peer, bool write,
-                    uint16_t mask, uint32_t *frame);
-/* The user that claimed it is no more (and not in the counts of the active
- * entry): show the guest what uses are left.  The reference is not touched.
- * Lock held. */
-void grant_unclaim(struct grant_table *gt, uint32_t ref, bool write);
-
-/* Count a mapping with these GNTMAP_* of a claimed entry, or count it out
- * and show the guest what is left.  Lock held. */
-void grant_count(struct grant_table *gt, uint32_t ref, uint32_t frame,
-                 uint16_t peer, uint32_t flags);
-void grant_discount(struct grant_table *gt, uint32_t ref, uint32_t flags);
-
-/* A record for a new mapping, or MAPTRACK_NONE; its flags are 0 until the
- * caller sets them.  Takes the lock. */
-uint32_t maptrack_alloc(struct grant_table *gt);
-/* Give one back.  Lock held. */
-void maptrack_free(struct grant_table *gt, uint32_t handle);
 
 #endif

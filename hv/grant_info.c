@@ -6,10 +6,9 @@
  * be left over.  So it takes every record's share out of the counts, looks
  * at what remains, and puts the shares back.
  */
-#include "hv/grant.h"
+#include "hv/grant_entry.h"
 
 #include "hv/audit.h"
-#include "hv/domain.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -20,7 +19,7 @@ static bool describe(struct grant_table *gt, uint32_t ref,
 {
     const struct grant_active *act = grant_active(gt, ref);
     union grant_entry entry = { .raw = read_once(&grant_shared(gt, ref)->raw) };
-    bool in_use = grant_in_use(act);
+    bool in_use = act->uses != 0;
 
     if (!in_use && (entry.v1.flags & GTF_type_mask) == GTF_invalid)
         return false;
@@ -31,7 +30,7 @@ static bool describe(struct grant_table *gt, uint32_t ref,
     info->frame = in_use ? act->frame : entry.v1.frame;
     info->maps_ro = act->maps_ro + act->devices_ro;
     info->maps_rw = act->maps_rw + act->devices_rw;
-    info->since = act->since;
+    info->since = in_use ? act->since : 0;
 
     return true;
 }
@@ -68,21 +67,8 @@ static void differ(struct audit *a, const char *object, uint32_t number,
     a->differences++;
 }
 
-/* Add @n times a record to the counts of what it maps. */
-static void add_share(struct grant_table *gt, const struct maptrack *m,
-                      uint32_t n)
-{
-    struct grant_active *act = grant_active(gt, m->ref);
-    bool readonly = m->flags & GNTMAP_readonly;
-
-    if (m->flags & GNTMAP_host_map)
-        *(readonly ? &act->maps_ro : &act->maps_rw) += n;
-    if (m->flags & GNTMAP_device_map)
-        *(readonly ? &act->devices_ro : &act->devices_rw) += n;
-}
-
 /* The records that @mapper holds of the audited domain's grants. */
-static void add_shares_of(struct audit *a, struct domain *mapper, uint32_t n)
+static void add_shares_of(struct audit *a, struct domain *mapper, uint64_t n)
 {
     struct grant_table *gt = a->domain->grants;
 
@@ -91,11 +77,12 @@ static void add_shares_of(struct audit *a, struct domain *mapper, uint32_t n)
 
         if (m->flags != 0 && m->granter == a->domain &&
             m->ref < grant_nr_entries(gt))
-            add_share(gt, m, n);
+            grant_active(gt, m->ref)->uses += n * grant_uses_of(m->flags);
     }
 }
 
-static void add_shares(struct audit *a, uint32_t n)
+/* @n is 1 or -1. */
+static void add_shares(struct audit *a, uint64_t n)
 {
     struct domain *d = domain_next(0);
 
@@ -115,10 +102,10 @@ static void audit_entries(struct audit *a)
     uint32_t nr = grant_nr_entries(gt), nr_active = 0;
 
     for (uint32_t ref = 0; ref < nr; ref++)
-        nr_active += grant_in_use(grant_active(gt, ref));
-    add_shares(a, -1u);
+        nr_active += grant_active(gt, ref)->uses != 0;
+    add_shares(a, -1ull);
     for (uint32_t ref = 0; ref < nr; ref++)
-        if (grant_in_use(grant_active(gt, ref)))
+        if (grant_active(gt, ref)->uses != 0)
             differ(a, "grant", ref, "its counts are not those of its maps");
     add_shares(a, 1);
     if (nr_active != gt->nr_active)

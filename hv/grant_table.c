@@ -6,11 +6,9 @@
  * with the table's lock held.  (The guest can scribble over its own flags;
  * nothing here believes them.)
  */
-#include "hv/grant.h"
+#include "hv/grant_entry.h"
 
-#include "hv/domain.h"
-#include "hv/hypercall.h"
-#include "lib/string.h"
+#include "lib/errno.h"
 
 /* A guest can change its entry as fast as we can look, but it has reason to
  * only now and then (to make a grant read-only): G17. */
@@ -126,11 +124,6 @@ int grant_set_entry(struct domain *d, uint32_t ref, uint16_t peer, mfn_t frame)
 
 /* ---- Who may use an entry. ---- */
 
-static bool writers(const struct grant_active *act)
-{
-    return act->maps_rw | act->devices_rw;
-}
-
 /* The permission of an entry that nobody uses yet, or of one that is in use
  * only for reading and is now to be written. */
 static int16_t check_entry(union grant_entry e, bool in_use, uint16_t peer,
@@ -183,21 +176,21 @@ static int16_t claim_frame(struct domain *d, uint32_t frame, bool write,
     return GNTST_okay;
 }
 
-int16_t grant_claim(struct domain *d, uint32_t ref, uint16_t peer, bool write,
-                    uint16_t mask, uint32_t *frame)
+int16_t grant_claim_rare(struct domain *d, uint32_t ref, uint16_t peer,
+                         bool write, uint16_t mask, uint32_t *frame)
 {
     struct grant_table *gt = d->grants;
-    struct grant_active *act;
+    const struct grant_active *act;
     bool in_use;
     int16_t status;
 
     if (ref >= grant_nr_entries(gt))
         return refuse(GNTST_bad_gntref, "the table is not that large");
     act = grant_active(gt, ref);
-    in_use = grant_in_use(act);
+    in_use = act->uses != 0;
     if (in_use && act->peer != peer)
         return refuse(GNTST_general_error, "another domain uses the entry");
-    if (!in_use || (write && !writers(act))) {
+    if (!in_use || (write && !grant_has_writers(act))) {
         status = mark_entry(grant_shared(gt, ref), in_use, peer, write, mask,
                             frame);
         if (status != GNTST_okay)
@@ -212,62 +205,9 @@ int16_t grant_claim(struct domain *d, uint32_t ref, uint16_t peer, bool write,
     return status;
 }
 
-void grant_unclaim(struct grant_table *gt, uint32_t ref, bool write)
-{
-    const struct grant_active *act = grant_active(gt, ref);
-    uint16_t *flags = &grant_shared(gt, ref)->v1.flags;
-    uint16_t gone = 0;
-
-    if (!grant_in_use(act))
-        gone |= GTF_reading;
-    if (write && !writers(act))
-        gone |= GTF_writing;
-    if (gone != 0)
-        __atomic_fetch_and(flags, (uint16_t)~gone, __ATOMIC_SEQ_CST);
-}
-
-static void add_uses(struct grant_active *act, uint32_t flags, uint32_t n)
-{
-    bool readonly = flags & GNTMAP_readonly;
-
-    if (flags & GNTMAP_host_map)
-        *(readonly ? &act->maps_ro : &act->maps_rw) += n;
-    if (flags & GNTMAP_device_map)
-        *(readonly ? &act->devices_ro : &act->devices_rw) += n;
-}
-
-void grant_count(struct grant_table *gt, uint32_t ref, uint32_t frame,
-                 uint16_t peer, uint32_t flags)
-{
-    struct grant_active *act = grant_active(gt, ref);
-
-    if (!grant_in_use(act)) {
-        act->frame = frame;
-        act->peer = peer;
-        act->since = stamp_now();
-        gt->nr_active++;
-    }
-    add_uses(act, flags, 1);
-}
-
-void grant_discount(struct grant_table *gt, uint32_t ref, uint32_t flags)
-{
-    struct grant_active *act = grant_active(gt, ref);
-
-    if (!(flags & (GNTMAP_host_map | GNTMAP_device_map)))
-        return;
-    add_uses(act, flags, -1u);
-    if (!grant_in_use(act)) {
-        act->since = 0;
-        gt->nr_active--;
-    }
-    grant_unclaim(gt, ref, !(flags & GNTMAP_readonly));
-}
-
 /* ---- Records of mappings. ---- */
 
-/* Lock held: one page of records more, if there may be. */
-static bool maptrack_grow(struct grant_table *gt)
+bool maptrack_grow(struct grant_table *gt)
 {
     uint32_t first = gt->maptrack_limit;
     struct maptrack *page;
@@ -287,32 +227,6 @@ static bool maptrack_grow(struct grant_table *gt)
     gt->maptrack_limit = first + MAPTRACK_PER_PAGE;
 
     return true;
-}
-
-uint32_t maptrack_alloc(struct grant_table *gt)
-{
-    uint32_t handle = MAPTRACK_NONE;
-
-    spin_lock(&gt->lock);
-    if (gt->maptrack_free != MAPTRACK_NONE || maptrack_grow(gt)) {
-        handle = gt->maptrack_free;
-        gt->maptrack_free = maptrack_at(gt, handle)->next_free;
-        gt->maptrack_used++;
-    }
-    spin_unlock(&gt->lock);
-
-    return handle;
-}
-
-void maptrack_free(struct grant_table *gt, uint32_t handle)
-{
-    struct maptrack *m = maptrack_at(gt, handle);
-
-    m->flags = 0;
-    m->granter = NULL;
-    m->next_free = gt->maptrack_free;
-    gt->maptrack_free = handle;
-    gt->maptrack_used--;
 }
 
 /* The records of a dying domain: none of its vCPUs runs any more. */

@@ -14,7 +14,7 @@
 #include "hv/audit.h"
 #include "hv/console.h"
 #include "hv/domain.h"
-#include "hv/grant.h"
+#include "hv/grant_entry.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
 #include "hv/refused.h"
