@@ -101,19 +101,6 @@ static void expect_domain(struct domain *d)
     (void)evtchn_audit(&d->evtchn, &audit->ports, report, d);
 }
 
-static void for_each_domain(void (*function)(struct domain *d))
-{
-    struct domain *d = domain_next(0);
-
-    while (d) {
-        uint16_t id = d->id;
-
-        function(d);
-        domain_put(d);
-        d = id < DOMID_FIRST_RESERVED - 1 ? domain_next(id + 1) : NULL;
-    }
-}
-
 /* ---- Pass 2: what the frame table says. ---- */
 
 /* The references that need no finding: the owner's own, and the use that the
@@ -195,10 +182,12 @@ void audit_run(struct belfry_audit *a)
     memset(audit_scratch, 0, max_mfn * sizeof(*audit_scratch));
 
     smp_park_others();
-    for_each_domain(expect_domain);
+    for (struct domain *d = domain_next(0); d; d = domain_after(d))
+        expect_domain(d);
     uint64_t free = compare_frames();
 
-    for_each_domain(compare_domain);
+    for (struct domain *d = domain_next(0); d; d = domain_after(d))
+        compare_domain(d);
     if (free != alloc_free_pages() || free != alloc_audit())
         difference("%lu frames are free, stored is %lu, listed are %lu", free,
                    alloc_free_pages(), alloc_audit());

@@ -10,7 +10,6 @@
 #include "hv/grant.h"
 #include "hv/machine.h"
 #include "hv/modules.h"
-#include "hv/refused.h"
 #include "hv/vcpu_op.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/smp.h"
@@ -65,6 +64,14 @@ struct domain *domain_next(uint16_t id)
         id = (uint16_t)(d->id + 1);
     spin_unlock(&domain_list_lock);
     return d;
+}
+
+struct domain *domain_after(struct domain *d)
+{
+    uint16_t id = d->id;
+
+    domain_put(d);
+    return domain_next((uint16_t)(id + 1));
 }
 
 struct domain *domain_get(uint16_t id)
@@ -131,9 +138,8 @@ static void domain_free(struct domain *d)
         page_unshare(page_of(virt_to_mfn(d->shared)));
         free_page_memory(d->shared);
     }
-    if (d->args)
-        free_page_memory(d->args);
-    refused_forget(d->generation);
+    free_page_memory(d->args);
+    free_page_memory(d->refusals);
     free_page_memory(d);
 }
 
@@ -181,26 +187,22 @@ static bool take_id(struct domain *d)
     return false;
 }
 
-static void insert(struct domain *d)
-{
-    struct domain *next;
-
-    spin_lock(&domain_list_lock);
-    next = find_from(d->id);
-    list_add_tail(&d->link, next ? &next->link : &domain_list);
-    spin_unlock(&domain_list_lock);
-}
-
-static bool identify(struct domain *d)
+/* It is complete but for its memory: from here on others find it. */
+static bool insert(struct domain *d)
 {
     bool ok;
 
     spin_lock(&domain_list_lock);
-    d->generation = ++last_generation;
     ok = take_id(d);
+    if (ok) {
+        struct domain *next = find_from(d->id);
+
+        d->generation = ++last_generation;
+        d->evtchn.domid = d->id;
+        d->evtchn.generation = d->generation;
+        list_add_tail(&d->link, next ? &next->link : &domain_list);
+    }
     spin_unlock(&domain_list_lock);
-    if (ok)
-        insert(d);
     return ok;
 }
 
@@ -242,17 +244,15 @@ static int create_vcpu(struct domain *d, unsigned int id)
 
 static int populate(struct domain *d)
 {
-    int rc;
+    int rc = create_shared(d);
 
-    d->args = alloc_page_memory();
-    if (!d->args)
-        return -ENOMEM;
-    rc = create_shared(d);
     if (rc)
         return rc;
-    d->evtchn.domid = d->id;
+    d->args = alloc_page_memory();
+    d->refusals = alloc_page_memory();
+    if (!d->args || !d->refusals)
+        return -ENOMEM;
     d->evtchn.privileged = d->privileged;
-    d->evtchn.generation = d->generation;
     d->evtchn.shared = d->shared;
     d->evtchn.nr_vcpus = d->nr_vcpus;
     d->evtchn.vcpu = d->evtchn_vcpu;
@@ -282,7 +282,7 @@ struct domain *domain_create(const char *name, unsigned int nr_vcpus,
     d->crash_vector = VECTOR_NONE;
     d->created = now();
     list_init(&d->link);
-    if (!identify(d) || populate(d)) {
+    if (populate(d) || !insert(d)) {
         domain_put(d);
         return NULL;
     }

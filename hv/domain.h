@@ -29,6 +29,7 @@
 #include "lib/list.h"
 
 struct grant_table;
+struct refusals;
 
 enum domain_state {
     DOMAIN_BUILDING,
@@ -117,9 +118,10 @@ struct domain {
     uint32_t console_port, store_port;
     mfn_t console_frame, store_frame, rings_frame;
 
-    struct domain_args *args; /* one page: its line of grub.cfg */
-    unsigned int module;      /* its index, for symbols and restart */
-    uint32_t pauses;          /* by belfry_op and the toolstack */
+    struct domain_args *args;  /* one page: its line of grub.cfg */
+    unsigned int module;       /* its index, for symbols and restart */
+    struct refusals *refusals; /* one page: refused.c's */
+    uint32_t pauses;           /* by belfry_op and the toolstack */
 
     stime_t created, ended;
     uint64_t refused, page_faults;
@@ -143,6 +145,9 @@ void domain_put(struct domain *d);
 void domain_reap(void);
 /* The domain with the lowest id >= @id, with a reference, or NULL. */
 struct domain *domain_next(uint16_t id);
+/* The same for the ids behind that of @d, whose reference is dropped: for
+ * walks over all domains. */
+struct domain *domain_after(struct domain *d);
 
 /* A new domain in state BUILDING with @nr_vcpus paused vCPUs, event channels
  * and grant table, and no memory; NULL if memory or ids ran out. */

@@ -28,30 +28,23 @@ static void dump_domains(void)
 {
     static const char *const state[] = { "being built", "running", "shut down",
                                          "dying" };
-    struct domain *d;
-
-    for (uint32_t id = 0; (d = domain_next((uint16_t)id)); id = d->id + 1u) {
+    for (struct domain *d = domain_next(0); d; d = domain_after(d)) {
         printk("d%u %s: %s, %lu pages, paused %u times %s\n", d->id, d->name,
                state[d->state], d->nr_pages, d->pauses, d->crash_text);
         for (unsigned int i = 0; i < d->nr_vcpus; i++)
             dump_vcpu(d->vcpu[i]);
-        domain_put(d);
     }
 }
 
 static void dump_channels(void)
 {
     struct belfry_channel c;
-    struct domain *d;
-
-    for (uint32_t id = 0; (d = domain_next((uint16_t)id)); id = d->id + 1u) {
+    for (struct domain *d = domain_next(0); d; d = domain_after(d))
         for (uint32_t port = 0; evtchn_info(&d->evtchn, &port, &c); port++)
             printk("d%u:%u state %u to d%u:%u%s%s sent %lu\n", d->id, c.port,
                    c.state, c.remote_id, c.remote_port,
                    c.pending ? " pending" : "", c.masked ? " masked" : "",
                    c.sent);
-        domain_put(d);
-    }
 }
 
 static void dump_audit(void)

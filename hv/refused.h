@@ -34,7 +34,5 @@ void refused_record(struct vcpu *v, const char *call, uint64_t argument,
 /* BELFRYOP_refused: copy records with sequence > after into *r in order;
  * returns false when there is none. */
 bool refused_next(uint64_t after, struct belfry_refusal *r);
-/* Forget what was kept for a domain that is no more. */
-void refused_forget(uint64_t generation);
 
 #endif

@@ -31,10 +31,8 @@ int arch_vcpu_init(struct vcpu *v)
 
 void arch_vcpu_free(struct vcpu *v)
 {
-    if (v->arch.trap)
-        free_page_memory(v->arch.trap);
-    if (v->arch.xsave)
-        free_page_memory(v->arch.xsave);
+    free_page_memory(v->arch.trap);
+    free_page_memory(v->arch.xsave);
 }
 
 static bool entries_ok(const struct vcpu_guest_context *c)
