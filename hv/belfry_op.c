@@ -135,7 +135,7 @@ static long op_modules(struct domain *caller, union arguments *u)
     (void)caller;
     a->count = 0;
     for (unsigned int i = 0; i < nr_modules && a->count < room; i++) {
-        if (!modules[i].is_domain || index++ < a->first)
+        if (modules[i].kind != MODULE_DOMAIN || index++ < a->first)
             continue;
         describe_module(&modules[i], &item);
         if (guest_copy_to_offset(a->modules, a->count, &item, sizeof(item)))
@@ -189,7 +189,7 @@ static void describe_domain(struct domain *d, struct belfry_domain *out)
     out->refused = d->refused;
     evtchn_totals(&d->evtchn, &out->events_sent, &out->events_received);
     out->page_faults_injected = d->page_faults;
-    out->priority = d->args ? d->args->priority : 0;
+    out->priority = d->module->args.priority;
     out->console_port = d->console_port;
     out->store_port = d->store_port;
     out->grants_active = grant_mapped_by_peers(d);
@@ -247,7 +247,6 @@ static long op_create(struct domain *caller, union arguments *u)
  * goes on; only when nothing is left of it is the new one built. */
 static long restart(struct domain *d, struct belfry_control *a)
 {
-    const struct module *m = &modules[d->module];
     struct domain *fresh;
     int rc = domain_destroy(d);
 
@@ -255,7 +254,7 @@ static long restart(struct domain *d, struct belfry_control *a)
         return hypercall_restart(current_vcpu());
     if (rc)
         return rc;
-    rc = builder_create(m, false, &fresh, a->text, sizeof(a->text));
+    rc = builder_create(d->module, false, &fresh, a->text, sizeof(a->text));
     if (rc)
         return rc;
     a->id = fresh->id;

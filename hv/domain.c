@@ -20,7 +20,6 @@
 
 _Static_assert(sizeof(struct domain) <= PAGE_SIZE, "one page");
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "one page");
-_Static_assert(sizeof(struct domain_args) <= PAGE_SIZE, "one page");
 
 struct domain *initial_domain;
 
@@ -97,21 +96,18 @@ struct domain *domain_get_generation(uint16_t id, uint64_t generation)
     return d;
 }
 
-struct domain *domain_get_by_name(const char *name)
+bool domain_name_is_taken(const char *name)
 {
-    struct domain *found = NULL;
+    bool taken = false;
 
     spin_lock(&domain_list_lock);
     list_for_each(link, &domain_list) {
-        struct domain *d = from_link(link);
+        const struct domain *d = from_link(link);
 
-        if (d->state != DOMAIN_DYING && !strcmp(d->name, name)) {
-            found = get_ref(d);
-            break;
-        }
+        taken |= d->state != DOMAIN_DYING && !strcmp(d->name, name);
     }
     spin_unlock(&domain_list_lock);
-    return found;
+    return taken;
 }
 
 static void free_vcpu(struct vcpu *v)
@@ -138,7 +134,6 @@ static void domain_free(struct domain *d)
         page_unshare(page_of(virt_to_mfn(d->shared)));
         free_page_memory(d->shared);
     }
-    free_page_memory(d->args);
     free_page_memory(d->refusals);
     free_page_memory(d);
 }
@@ -248,9 +243,8 @@ static int populate(struct domain *d)
 
     if (rc)
         return rc;
-    d->args = alloc_page_memory();
     d->refusals = alloc_page_memory();
-    if (!d->args || !d->refusals)
+    if (!d->refusals)
         return -ENOMEM;
     d->evtchn.privileged = d->privileged;
     d->evtchn.shared = d->shared;
@@ -266,16 +260,16 @@ static int populate(struct domain *d)
     return rc;
 }
 
-struct domain *domain_create(const char *name, unsigned int nr_vcpus,
-                             bool privileged)
+struct domain *domain_create(const struct module *m, bool privileged)
 {
     struct domain *d = alloc_page_memory();
 
     if (!d)
         return NULL;
-    string_copy(d->name, name, sizeof(d->name));
+    string_copy(d->name, m->args.name, sizeof(d->name));
     d->refs = 1;
-    d->nr_vcpus = nr_vcpus;
+    d->module = m;
+    d->nr_vcpus = m->args.vcpus;
     d->privileged = privileged;
     d->state = DOMAIN_BUILDING;
     d->pauses = 1;

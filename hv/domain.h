@@ -25,10 +25,10 @@
 #include "hv/sched.h"
 #include "hv/timer.h"
 #include "hv/x86/page.h"
-#include "lib/args.h"
 #include "lib/list.h"
 
 struct grant_table;
+struct module;
 struct refusals;
 
 enum domain_state {
@@ -118,10 +118,9 @@ struct domain {
     uint32_t console_port, store_port;
     mfn_t console_frame, store_frame, rings_frame;
 
-    struct domain_args *args;  /* one page: its line of grub.cfg */
-    unsigned int module;       /* its index, for symbols and restart */
-    struct refusals *refusals; /* one page: refused.c's */
-    uint32_t pauses;           /* by belfry_op and the toolstack */
+    const struct module *module; /* what it was made from */
+    struct refusals *refusals;   /* one page: refused.c's */
+    uint32_t pauses;             /* by belfry_op and the toolstack */
 
     stime_t created, ended;
     uint64_t refused, page_faults;
@@ -138,7 +137,8 @@ struct domain {
 struct domain *domain_get(uint16_t id);
 /* The same, and NULL unless generation is 0 or its own. */
 struct domain *domain_get_generation(uint16_t id, uint64_t generation);
-struct domain *domain_get_by_name(const char *name);
+/* Has a domain this name, other than one that is being destroyed? */
+bool domain_name_is_taken(const char *name);
 void domain_put(struct domain *d);
 /* Free the domains whose last reference this CPU has dropped.  By the
  * scheduler, with no lock. */
@@ -149,10 +149,10 @@ struct domain *domain_next(uint16_t id);
  * walks over all domains. */
 struct domain *domain_after(struct domain *d);
 
-/* A new domain in state BUILDING with @nr_vcpus paused vCPUs, event channels
- * and grant table, and no memory; NULL if memory or ids ran out. */
-struct domain *domain_create(const char *name, unsigned int nr_vcpus,
-                             bool privileged);
+/* A new domain in state BUILDING with the name and the number of vCPUs, all
+ * paused, that the module's line gives; with event channels and grant table,
+ * and no memory.  NULL if memory or ids ran out. */
+struct domain *domain_create(const struct module *m, bool privileged);
 /* It is complete: others can see it. */
 void domain_publish(struct domain *d);
 

@@ -13,9 +13,6 @@
 struct module modules[MODULES_MAX];
 unsigned int nr_modules;
 
-/* Name of the domain that a module is, or is the ramdisk of. */
-static char module_name[MODULES_MAX][ARGS_NAME_SIZE];
-
 void modules_add(const char *line, uint64_t maddr, size_t size)
 {
     if (nr_modules == MODULES_MAX) {
@@ -33,64 +30,52 @@ void modules_add(const char *line, uint64_t maddr, size_t size)
 struct module *module_find(const char *name)
 {
     for (unsigned int i = 0; i < nr_modules; i++)
-        if (modules[i].is_domain && strcmp(module_name[i], name) == 0)
+        if (modules[i].kind == MODULE_DOMAIN &&
+            strcmp(modules[i].args.name, name) == 0)
             return &modules[i];
     return NULL;
 }
 
 /* Modules are counted from 1 in messages, as a person counts lines. */
-static void check_domain(unsigned int i, const char *name)
+static void read_line(unsigned int i)
 {
-    if (module_find(name)) {
-        printk("module %u: a second domain of the name '%s' is left out\n",
-               i + 1, name);
-        return;
-    }
-    string_copy(module_name[i], name, sizeof(module_name[i]));
-    modules[i].is_domain = true;
-}
-
-/* Returns whether module @i is a good ramdisk line. */
-static bool check_line(unsigned int i)
-{
-    struct domain_args args;
+    struct module *m = &modules[i];
     struct args_error err;
 
-    if (domain_args_parse(modules[i].line, &args, &err)) {
+    if (domain_args_parse(m->line, &m->args, &err)) {
         printk("module %u: column %u: %s\n", i + 1, err.column, err.message);
-        return false;
+        memset(&m->args, 0, sizeof(m->args));
+    } else if (module_find(m->args.name)) {
+        printk("module %u: a second domain of the name '%s' is left out\n",
+               i + 1, m->args.name);
+    } else if (m->args.name[0] != '\0') {
+        m->kind = MODULE_DOMAIN;
     }
-    if (args.ramdisk_of[0] == '\0') {
-        check_domain(i, args.name);
-        return false;
-    }
-    string_copy(module_name[i], args.ramdisk_of, sizeof(module_name[i]));
-    return true;
 }
 
 static void pair_ramdisk(unsigned int i)
 {
-    struct module *domain = module_find(module_name[i]);
+    struct module *m = &modules[i];
+    const char *name = m->args.ramdisk_of;
+    struct module *domain = module_find(name);
 
-    if (!domain)
-        printk("module %u: no domain '%s' for this ramdisk\n", i + 1,
-               module_name[i]);
-    else if (domain->ramdisk)
+    if (!domain) {
+        printk("module %u: no domain '%s' for this ramdisk\n", i + 1, name);
+    } else if (domain->ramdisk) {
         printk("module %u: a second ramdisk for '%s' is left out\n", i + 1,
-               module_name[i]);
-    else
-        domain->ramdisk = &modules[i];
+               name);
+    } else {
+        m->kind = MODULE_RAMDISK;
+        domain->ramdisk = m;
+    }
 }
 
 void modules_check(void)
 {
-    uint64_t ramdisks = 0;
-
     for (unsigned int i = 0; i < nr_modules; i++)
-        if (check_line(i))
-            ramdisks |= 1ULL << i;
+        read_line(i);
     /* A ramdisk may stand before its domain. */
     for (unsigned int i = 0; i < nr_modules; i++)
-        if (ramdisks >> i & 1)
+        if (modules[i].args.ramdisk_of[0] != '\0')
             pair_ramdisk(i);
 }

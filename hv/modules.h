@@ -12,12 +12,15 @@
 
 #define MODULES_MAX 64u
 
+enum module_kind { MODULE_LEFT_OUT, MODULE_DOMAIN, MODULE_RAMDISK };
+
 struct module {
     const char *line;     /* the text after the file's name */
     const uint8_t *image; /* in the direct map */
     size_t size;
+    enum module_kind kind;        /* of a wrong line: left out */
+    struct domain_args args;      /* what the line says */
     const struct module *ramdisk; /* of this domain, or NULL */
-    bool is_domain;               /* its line is right, and a domain's */
 };
 
 extern struct module modules[MODULES_MAX];

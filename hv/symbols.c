@@ -39,12 +39,11 @@ static void make_printable(char *text)
 static void look_up(const struct domain *d, uint64_t rip, char *buf,
                     size_t size)
 {
-    const struct module *m = &modules[d->module];
     const char *name;
     uint64_t offset;
 
     buf[0] = '\0';
-    if (!elf_symbol(m->image, m->size, rip, &name, &offset))
+    if (!elf_symbol(d->module->image, d->module->size, rip, &name, &offset))
         return;
     format_string(buf, size, "%.*s+%#lx", (int)size - 20, name, offset);
     make_printable(buf);

@@ -19,7 +19,7 @@
 struct build {
     const struct module *module;
     bool privileged;
-    struct domain_args *args; /* one page, of the hypervisor's */
+    const struct domain_args *args; /* the module's */
     struct elf_image elf;
     struct start_of_day plan;
     struct domain *d;

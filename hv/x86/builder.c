@@ -41,29 +41,14 @@ __attribute__((format(printf, 3, 4))) static int fail(struct build *b, int rc,
 
 /* ---- Before there is a domain: all that the files say. ---- */
 
-/* Is there a domain of that name, other than one that is being destroyed? */
-static bool name_is_taken(const char *name)
-{
-    struct domain *d = domain_get_by_name(name);
-    bool taken = d && d->state != DOMAIN_DYING;
-
-    if (d)
-        domain_put(d);
-    return taken;
-}
-
 static int check_line(struct build *b)
 {
-    struct args_error err;
-
-    if (domain_args_parse(b->module->line, b->args, &err))
-        return fail(b, -EINVAL, "column %u: %s", err.column, err.message);
-    if (!b->module->is_domain)
-        return fail(b, -EINVAL, "the line is not a domain's");
+    if (b->module->kind != MODULE_DOMAIN)
+        return fail(b, -EINVAL, "its line is wrong, or not a domain's");
     if ((b->args->cpus & (~0ULL >> (64 - nr_cpus))) == 0)
         return fail(b, -EINVAL, "cpus= names none of this machine's %u CPUs",
                     nr_cpus);
-    if (name_is_taken(b->args->name))
+    if (domain_name_is_taken(b->args->name))
         return fail(b, -EEXIST, "a domain of the name '%s' lives",
                     b->args->name);
     return 0;
@@ -244,8 +229,6 @@ static int build_domain(struct build *b)
     struct domain *d = b->d;
     int rc;
 
-    *d->args = *b->args;
-    d->module = (unsigned int)(b->module - modules);
     d->virt_base = b->elf.virt_base;
     d->max_pages = b->plan.nr_pages;
 
@@ -277,7 +260,7 @@ static int create(struct build *b)
         rc = check_image(b);
     if (rc)
         return rc;
-    b->d = domain_create(b->args->name, b->args->vcpus, b->privileged);
+    b->d = domain_create(b->module, b->privileged);
     if (!b->d)
         return fail(b, -ENOMEM, "no memory for a domain of %u vCPUs",
                     b->args->vcpus);
@@ -298,6 +281,7 @@ int builder_create(const struct module *m, bool privileged,
 {
     struct build b = {
         .module = m,
+        .args = &m->args,
         .privileged = privileged,
         .text = text,
         .text_size = text_size,
@@ -305,11 +289,7 @@ int builder_create(const struct module *m, bool privileged,
     int rc;
 
     text[0] = '\0';
-    b.args = alloc_page_memory();
-    if (!b.args)
-        return fail(&b, -ENOMEM, "no memory is free");
     rc = create(&b);
-    free_page_memory(b.args);
     if (rc)
         return rc;
     domain_publish(b.d);
@@ -318,15 +298,6 @@ int builder_create(const struct module *m, bool privileged,
 }
 
 /* ---- At boot. ---- */
-
-static bool starts_at_boot(const struct module *m)
-{
-    struct domain_args args;
-    struct args_error err;
-
-    return m->is_domain && domain_args_parse(m->line, &args, &err) == 0 &&
-           args.autostart;
-}
 
 static bool boot_one(unsigned int i, bool privileged)
 {
@@ -348,14 +319,6 @@ static bool boot_one(unsigned int i, bool privileged)
     return true;
 }
 
-static bool is_ramdisk(const struct module *m)
-{
-    for (unsigned int i = 0; i < nr_modules; i++)
-        if (modules[i].ramdisk == m)
-            return true;
-    return false;
-}
-
 /* The first module is the initial domain, right or wrong: its privileges
  * never fall to another because of a slip in its line.  The others stay
  * paused: it starts each one when its entries in the store stand. */
@@ -363,12 +326,12 @@ unsigned int builder_boot(void)
 {
     unsigned int first = 0, running = 0;
 
-    while (first < nr_modules && is_ramdisk(&modules[first]))
+    while (first < nr_modules && modules[first].kind == MODULE_RAMDISK)
         first++;
     if (first == nr_modules || !boot_one(first, true))
         return 0;
     for (unsigned int i = first + 1; i < nr_modules; i++)
-        if (starts_at_boot(&modules[i]))
+        if (modules[i].kind == MODULE_DOMAIN && modules[i].args.autostart)
             running += boot_one(i, false);
 
     return running + 1;
