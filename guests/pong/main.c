@@ -7,10 +7,11 @@ int guest_main(void)
 
     if (channel_open("bell", &bell))
         return 1;
+    printf("answering domain %u\n", bell.peer);
     channel_send(&bell); /* we are there */
     while (channel_wait(&bell), !read_once((uint32_t *)bell.page))
         channel_send(&bell);
-    printf("pong: ping has had enough\n");
+    printf("domain %u has had enough\n", bell.peer);
     channel_send(&bell);
     return 0;
 }
