@@ -51,6 +51,8 @@ struct arch_vcpu {
     bool kernel_mode;
     bool ts;              /* virtual CR0.TS */
     uint32_t iopl;
+    uint64_t io_bitmap; /* guest address, of io_ports bits */
+    uint32_t io_ports;
     uint64_t kernel_sp;   /* stack_switch */
     uint16_t kernel_ss;
     uint16_t ds, es, fs, gs;
@@ -66,7 +68,7 @@ struct arch_vcpu {
     uint64_t debugreg[8];
     void *xsave; /* one page */
     mfn_t info_frame; /* registered vcpu_info, INVALID_MFN: shared_info's */
-    uint64_t runstate_area, time_area; /* guest addresses, 0: none */
+    uint64_t runstate_area; /* guest address, 0: none */
 };
 
 struct vcpu {

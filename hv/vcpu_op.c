@@ -162,7 +162,7 @@ static uint64_t to_ns(uint64_t stamps)
     return stamp_to_stime(stamps + time_scale.origin);
 }
 
-static long get_runstate(struct vcpu *v, void *arg)
+static long get_runstate(const struct vcpu *v, void *arg)
 {
     static const uint32_t state[] = { RUNSTATE_running, RUNSTATE_runnable,
                                       RUNSTATE_blocked, RUNSTATE_offline,
@@ -170,13 +170,51 @@ static long get_runstate(struct vcpu *v, void *arg)
     struct vcpu_runstate_info info = { 0 };
     uint64_t ran = v->sched.cpu_time;
 
-    if (v == current_vcpu())
+    if (v == current_vcpu() && v->sched.state == BELFRY_VCPU_RUNNING)
         ran += stamp_now() - this_cpu()->queue.switched_at;
     info.state = (int)state[v->sched.state];
     info.state_entry_time = stamp_to_stime(v->sched.since);
     info.time[RUNSTATE_running] = to_ns(ran);
     info.time[RUNSTATE_blocked] = now() - v->domain->created - to_ns(ran);
     return guest_copy_to(arg, &info, sizeof(info));
+}
+
+/* The area is in the kernel's tables, the vCPU may be in user mode. */
+void vcpu_runstate_write(struct vcpu *v)
+{
+    bool toggle = !v->arch.kernel_mode;
+
+    if (toggle)
+        vcpu_toggle_mode(v);
+    (void)get_runstate(v, (void *)v->arch.runstate_area);
+    if (toggle)
+        vcpu_toggle_mode(v);
+}
+
+/* Written at once, and from then on whenever the vCPU comes or goes. */
+static long register_runstate(struct vcpu *v, const void *arg)
+{
+    struct vcpu_register_runstate_memory_area area;
+
+    if (guest_copy_from(&area, arg, sizeof(area)))
+        return -EFAULT;
+    if (!guest_range_ok(area.addr.v, sizeof(struct vcpu_runstate_info)))
+        return -EFAULT;
+    v->arch.runstate_area = (uint64_t)area.addr.v;
+    if (area.addr.v)
+        (void)get_runstate(v, area.addr.v);
+    return 0;
+}
+
+/* The guest's clock never changes, so a copy of it is as good. */
+static long register_time(const struct vcpu *v, const void *arg)
+{
+    struct vcpu_register_time_memory_area area;
+
+    if (guest_copy_from(&area, arg, sizeof(area)))
+        return -EFAULT;
+    return guest_copy_to(area.addr.v, &v->evtchn.info->time,
+                         sizeof(struct vcpu_time_info));
 }
 
 static long register_info(struct vcpu *v, const void *arg)
@@ -232,6 +270,10 @@ long do_vcpu_op(struct vcpu *v, uint32_t cmd, uint32_t id, void *arg)
         return get_runstate(target, arg);
     case VCPUOP_register_vcpu_info:
         return register_info(target, arg);
+    case VCPUOP_register_runstate_memory_area:
+        return register_runstate(target, arg);
+    case VCPUOP_register_vcpu_time_memory_area:
+        return register_time(target, arg);
     default:
         return target == v ? own_op(v, cmd, arg) : -EINVAL;
     }

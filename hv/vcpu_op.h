@@ -10,5 +10,7 @@ void vcpu_timers_stop(struct vcpu *v);
 void vcpu_timers_start(struct vcpu *v);
 /* Fill in the guest's clock: once a vCPU, and when its info page moves. */
 void vcpu_update_time(struct vcpu *v);
+/* The vCPU's runstate to where the guest wants it; its tables are loaded. */
+void vcpu_runstate_write(struct vcpu *v);
 
 #endif

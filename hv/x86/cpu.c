@@ -4,6 +4,7 @@
 #include "hv/x86/cpu.h"
 
 #include "hv/console.h"
+#include "hv/vcpu_op.h"
 #include "hv/x86/apic.h"
 #include "hv/x86/boot.h"
 #include "hv/x86/page.h"
@@ -321,6 +322,8 @@ static void load_debug_registers(const struct vcpu *v)
 
 void cpu_switch_from(struct vcpu *prev)
 {
+    if (prev->arch.runstate_area)
+        vcpu_runstate_write(prev);
     prev->regs = *current_regs();
     save_segments(&prev->arch);
     fpu_save(prev);
@@ -368,6 +371,8 @@ void cpu_switch_to(struct vcpu *next)
     if (uses_breakpoints(next))
         load_debug_registers(next);
     *current_regs() = next->regs;
+    if (next->arch.runstate_area)
+        vcpu_runstate_write(next);
 }
 
 void vcpu_load_tables(struct vcpu *v)
