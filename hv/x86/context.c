@@ -68,6 +68,7 @@ static void set_registers(struct vcpu *v, const struct vcpu_guest_context *c)
 
     v->regs = c->user_regs;
     v->regs.rflags = guest_rflags(c->user_regs.rflags);
+    a->iopl = c->user_regs.rflags >> 12 & 3;
     v->regs.cs |= 3;
     v->regs.ss |= 3;
     v->regs.entry_vector = 0;

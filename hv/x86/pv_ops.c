@@ -295,17 +295,42 @@ long do_get_debugreg(struct vcpu *v, int reg)
     }
 }
 
-/* A domain without devices of the machine: only its I/O privilege level. */
-long do_physdev_op(struct vcpu *v, uint32_t cmd, void *arg)
+static long set_iopl(struct vcpu *v, const void *arg)
 {
     struct physdev_set_iopl iopl;
 
-    if (cmd != PHYSDEVOP_set_iopl)
-        return v->domain->privileged ? -ENOSYS : -EPERM;
     if (guest_copy_from(&iopl, arg, sizeof(iopl)))
         return -EFAULT;
     if (iopl.iopl > 3)
         return -EINVAL;
     v->arch.iopl = iopl.iopl;
     return 0;
+}
+
+/* Which ports the guest's own user mode may use; looked at when it does. */
+static long set_io_bitmap(struct vcpu *v, const void *arg)
+{
+    struct physdev_set_iobitmap map;
+
+    if (guest_copy_from(&map, arg, sizeof(map)))
+        return -EFAULT;
+    if (map.nr_ports > 65536 ||
+        !guest_range_ok(map.bitmap.p, (map.nr_ports + 7) / 8))
+        return -EINVAL;
+    v->arch.io_bitmap = (uint64_t)map.bitmap.p;
+    v->arch.io_ports = map.nr_ports;
+    return 0;
+}
+
+/* A domain without devices of the machine: only its I/O privilege. */
+long do_physdev_op(struct vcpu *v, uint32_t cmd, void *arg)
+{
+    switch (cmd) {
+    case PHYSDEVOP_set_iopl:
+        return set_iopl(v, arg);
+    case PHYSDEVOP_set_iobitmap:
+        return set_io_bitmap(v, arg);
+    default:
+        return v->domain->privileged ? -ENOSYS : -EPERM;
+    }
 }
