@@ -42,11 +42,14 @@ static struct domain *find_from(uint16_t id)
     return NULL;
 }
 
-/* List lock held: a reference, unless the last has just been dropped. */
+/* List lock held: a reference, unless the last has just been dropped, or
+ * only the builder knows the domain. */
 static struct domain *get_ref(struct domain *d)
 {
     uint32_t refs = read_once(&d->refs);
 
+    if (load_acquire(&d->state) == DOMAIN_BUILDING)
+        return NULL;
     do
         if (!refs)
             return NULL;
@@ -292,7 +295,7 @@ static void tell_initial_domain(void)
 
 void domain_publish(struct domain *d)
 {
-    d->state = DOMAIN_RUNNING;
+    store_release(&d->state, DOMAIN_RUNNING); /* complete before it is found */
     tell_initial_domain();
 }
 

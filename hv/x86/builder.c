@@ -265,7 +265,7 @@ static int create(struct build *b)
         return fail(b, -ENOMEM, "no memory for a domain of %u vCPUs",
                     b->args->vcpus);
     /* The reference we got is the list's; this is our own. */
-    domain_get(b->d->id);
+    atomic_add_return(&b->d->refs, 1);
     rc = build_domain(b);
     build_forget(b);
     if (rc) {
