@@ -3,8 +3,7 @@
  *
  * Every operation works on a private copy of its argument.  What all have in
  * common is done once, from a table: size and version, who may call, the
- * size of items, the domain that is named, the way back.  Arrays are bounced
- * item by item.
+ * domain that is named, lists item by item, the way back.
  */
 #include "hv/abi/belfry.h"
 
@@ -20,6 +19,7 @@
 #include "hv/machine.h"
 #include "hv/modules.h"
 #include "hv/refused.h"
+#include "hv/vcpu_op.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/serial.h"
 #include "lib/errno.h"
@@ -52,97 +52,64 @@ union arguments {
     struct belfry_vcpus vcpus;
 };
 
-/* ---- What several operations share. ---- */
+union item {
+    struct belfry_domain domain;
+    struct belfry_channel channel;
+    struct belfry_grant grant;
+    struct belfry_refusal refusal;
+    struct belfry_module module;
+    struct belfry_vcpu vcpu;
+};
 
-static uint64_t frame_or_none(mfn_t frame)
-{
-    return frame == INVALID_MFN ? 0 : frame;
-}
-
-/* ns that a vCPU has run, up to now. */
-static uint64_t vcpu_cpu_time(const struct vcpu *v)
-{
-    uint64_t stamps = v->sched.cpu_time;
-
-    if (v->sched.state == BELFRY_VCPU_RUNNING)
-        stamps += stamp_now() - v->sched.since;
-    /* An interval is converted as the time that long after the origin. */
-    return stamp_to_stime(time_scale.origin + stamps);
-}
+/* A call in progress. */
+struct call {
+    struct domain *domain; /* whom it is about */
+    union arguments arg;
+    union item item; /* of a list: all zero before next_*() fills it in */
+    uint32_t next;   /* of a list: the lowest id, port, ... to look at */
+};
 
 /* ---- Version, machine, modules. ---- */
 
-static long op_version(struct domain *d, union arguments *u)
+static long op_version(struct call *c)
 {
-    struct belfry_version *a = &u->version;
+    struct belfry_version *a = &c->arg.version;
 
     a->version = BELFRY_ABI_VERSION;
     a->capabilities = CAPABILITIES;
     a->reserved = 0;
-    a->generation = d->generation;
-    string_copy(a->name, d->name, sizeof(a->name));
+    a->generation = c->domain->generation;
+    string_copy(a->name, c->domain->name, sizeof(a->name));
     string_copy(a->text, "Belfry " BELFRY_VERSION, sizeof(a->text));
     return 0;
 }
 
-static uint32_t count_domains(void)
+static long op_machine(struct call *c)
 {
-    struct domain *d;
-    uint32_t n = 0;
-
-    for (uint32_t id = 0; (d = domain_next((uint16_t)id)) != NULL; n++) {
-        id = d->id + 1u;
-        domain_put(d);
-    }
-    return n;
-}
-
-static long op_machine(struct domain *caller, union arguments *u)
-{
-    struct machine_totals totals = machine_totals();
-    struct belfry_machine *a = &u->machine;
-
-    (void)caller;
-    a->nr_cpus = totals.nr_cpus;
-    a->nr_domains = count_domains();
-    a->total_pages = alloc_total_pages();
-    a->free_pages = alloc_free_pages();
-    a->cpu_khz = totals.cpu_khz;
-    a->now = now();
-    a->idle_time = totals.idle_time;
-    a->context_switches = totals.context_switches;
-    a->interrupts = totals.interrupts;
-    a->hypercalls = totals.hypercalls;
-    a->boot_tsc = boot_tsc;
-    string_copy(a->run_args, run_args, sizeof(a->run_args));
+    machine_totals(&c->arg.machine);
     return 0;
 }
 
-static void describe_module(const struct module *m, struct belfry_module *out)
+/* Domains' lines are counted, without those that are wrong or ramdisks'. */
+static const struct module *nth_domain(uint32_t n)
 {
-    memset(out, 0, sizeof(*out));
+    for (unsigned int i = 0; i < nr_modules; i++)
+        if (modules[i].kind == MODULE_DOMAIN && n-- == 0)
+            return &modules[i];
+    return NULL;
+}
+
+static bool next_module(struct call *c)
+{
+    struct belfry_module *out = &c->item.module;
+    const struct module *m = nth_domain(c->next);
+
+    if (!m)
+        return false;
     string_copy(out->line, m->line, sizeof(out->line));
     out->image_size = m->size;
     out->ramdisk_size = m->ramdisk ? m->ramdisk->size : 0;
-}
-
-static long op_modules(struct domain *caller, union arguments *u)
-{
-    struct belfry_modules *a = &u->modules;
-    uint32_t room = a->count, index = 0;
-    struct belfry_module item;
-
-    (void)caller;
-    a->count = 0;
-    for (unsigned int i = 0; i < nr_modules && a->count < room; i++) {
-        if (modules[i].kind != MODULE_DOMAIN || index++ < a->first)
-            continue;
-        describe_module(&modules[i], &item);
-        if (guest_copy_to_offset(a->modules, a->count, &item, sizeof(item)))
-            return -EFAULT;
-        a->count++;
-    }
-    return 0;
+    return true;
 }
 
 /* ---- Domains. ---- */
@@ -156,21 +123,8 @@ static uint8_t domain_state(const struct domain *d)
     return d->pauses > 0 ? BELFRY_STATE_PAUSED : BELFRY_STATE_RUNNING;
 }
 
-static void describe_crash(const struct domain *d, struct belfry_domain *out)
-{
-    out->crash_vector = d->crash_vector;
-    out->crash_error = d->crash_error;
-    out->crash_rip = d->crash_rip;
-    out->crash_cr2 = d->crash_cr2;
-    string_copy(out->crash_text, d->crash_text, sizeof(out->crash_text));
-    if (d->crash_rip)
-        domain_symbol(d, d->crash_rip, out->crash_symbol,
-                      sizeof(out->crash_symbol));
-}
-
 static void describe_domain(struct domain *d, struct belfry_domain *out)
 {
-    memset(out, 0, sizeof(*out));
     out->id = d->id;
     out->state = domain_state(d);
     out->reason = out->state >= BELFRY_STATE_SHUTDOWN ? d->reason :
@@ -193,40 +147,50 @@ static void describe_domain(struct domain *d, struct belfry_domain *out)
     out->console_port = d->console_port;
     out->store_port = d->store_port;
     out->grants_active = grant_mapped_by_peers(d);
-    out->rings_frame = frame_or_none(d->rings_frame);
-    describe_crash(d, out);
+    out->rings_frame = d->rings_frame;
+    out->crash_vector = d->crash_vector;
+    out->crash_error = d->crash_error;
+    out->crash_rip = d->crash_rip;
+    out->crash_cr2 = d->crash_cr2;
+    string_copy(out->crash_text, d->crash_text, sizeof(out->crash_text));
+    if (d->crash_rip)
+        domain_symbol(d, d->crash_rip, out->crash_symbol,
+                      sizeof(out->crash_symbol));
 }
 
-static long op_list(struct domain *caller, union arguments *u)
+static bool next_domain(struct call *c)
 {
-    struct belfry_list *a = &u->list;
-    uint32_t room = a->count, id = a->first;
-    struct belfry_domain item;
-    struct domain *d;
+    struct domain *d = c->next < DOMID_FIRST_RESERVED ?
+                           domain_next((uint16_t)c->next) :
+                           NULL;
 
-    (void)caller;
-    for (a->count = 0; a->count < room && id < DOMID_FIRST_RESERVED;
-         a->count++) {
-        d = domain_next((uint16_t)id);
-        if (!d)
-            break;
-        describe_domain(d, &item);
-        id = d->id + 1u;
-        domain_put(d);
-        if (guest_copy_to_offset(a->domains, a->count, &item, sizeof(item)))
-            return -EFAULT;
-    }
+    if (!d)
+        return false;
+    describe_domain(d, &c->item.domain);
+    c->next = d->id;
+    domain_put(d);
+    return true;
+}
+
+static int create(const struct module *m, uint32_t *id, uint64_t *generation,
+                  char *text, size_t text_size)
+{
+    struct domain *d;
+    int rc = builder_create(m, false, &d, text, text_size);
+
+    if (rc)
+        return rc;
+    *id = d->id;
+    *generation = d->generation;
+    domain_put(d);
     return 0;
 }
 
-static long op_create(struct domain *caller, union arguments *u)
+static long op_create(struct call *c)
 {
-    struct belfry_create *a = &u->create;
+    struct belfry_create *a = &c->arg.create;
     const struct module *m;
-    struct domain *d;
-    int rc;
 
-    (void)caller;
     if (a->name[BELFRY_NAME_SIZE - 1] != '\0')
         return refuse(-EINVAL, "the name is not terminated");
     m = module_find(a->name);
@@ -234,39 +198,30 @@ static long op_create(struct domain *caller, union arguments *u)
         string_copy(a->text, "no module has this name", sizeof(a->text));
         return -ENOENT;
     }
-    rc = builder_create(m, false, &d, a->text, sizeof(a->text));
-    if (rc)
-        return rc;
-    a->id = d->id;
-    a->generation = d->generation;
-    domain_put(d);
-    return 0;
+    return create(m, &a->id, &a->generation, a->text, sizeof(a->text));
 }
 
-/* Started again after -ERESTART, it finds the same domain still dying and
- * goes on; only when nothing is left of it is the new one built. */
-static long restart(struct domain *d, struct belfry_control *a)
+static long destroy(struct domain *d)
 {
-    struct domain *fresh;
     int rc = domain_destroy(d);
 
-    if (rc == -ERESTART)
-        return hypercall_restart(current_vcpu());
-    if (rc)
-        return rc;
-    rc = builder_create(d->module, false, &fresh, a->text, sizeof(a->text));
-    if (rc)
-        return rc;
-    a->id = fresh->id;
-    a->generation = fresh->generation;
-    domain_put(fresh);
-    return 0;
+    return rc == -ERESTART ? hypercall_restart(current_vcpu()) : rc;
 }
 
-static long op_control(struct domain *d, union arguments *u)
+/* Started again while the old domain is still dying, it finds that and goes
+ * on; only when nothing is left of it is the new one built. */
+static long restart(struct domain *d, struct belfry_control *a)
 {
-    struct belfry_control *a = &u->control;
-    int rc;
+    long rc = destroy(d);
+
+    return rc ? rc : create(d->module, &a->id, &a->generation, a->text,
+                            sizeof(a->text));
+}
+
+static long op_control(struct call *c)
+{
+    struct belfry_control *a = &c->arg.control;
+    struct domain *d = c->domain;
 
     a->text[0] = '\0';
     if (d == initial_domain)
@@ -280,8 +235,7 @@ static long op_control(struct domain *d, union arguments *u)
             return refuse(-EINVAL, "the domain is not paused");
         return 0;
     case BELFRY_CONTROL_DESTROY:
-        rc = domain_destroy(d);
-        return rc == -ERESTART ? hypercall_restart(current_vcpu()) : rc;
+        return destroy(d);
     case BELFRY_CONTROL_RESTART:
         return restart(d, a);
     default:
@@ -289,9 +243,9 @@ static long op_control(struct domain *d, union arguments *u)
     }
 }
 
-static long op_peek(struct domain *d, union arguments *u)
+static long op_peek(struct call *c)
 {
-    const struct belfry_peek *a = &u->peek;
+    const struct belfry_peek *a = &c->arg.peek;
     const char *bytes = mfn_to_virt(a->frame);
     struct page *page;
     int rc;
@@ -300,7 +254,7 @@ static long op_peek(struct domain *d, union arguments *u)
         return refuse(-EINVAL, "a reserved field is not zero");
     if (a->offset > PAGE_SIZE || a->length > PAGE_SIZE - a->offset)
         return refuse(-EINVAL, "offset and length go beyond the frame");
-    page = page_get_mfn(a->frame, d);
+    page = page_get_mfn(a->frame, c->domain);
     if (!page)
         return refuse(-EPERM, "the frame is not the domain's");
     rc = guest_copy_to(a->buffer, bytes + a->offset, a->length);
@@ -308,24 +262,24 @@ static long op_peek(struct domain *d, union arguments *u)
     return rc;
 }
 
-static long op_audit(struct domain *caller, union arguments *u)
+static long op_audit(struct call *c)
 {
-    (void)caller;
-    audit_run(&u->audit);
+    audit_run(&c->arg.audit);
     return 0;
 }
 
 /* The hypervisor keeps one reference on the frame that is registered; a
  * domain that is being taken apart registers nothing more. */
-static long op_register_rings(struct domain *d, union arguments *u)
+static long op_register_rings(struct call *c)
 {
-    mfn_t frame = u->register_rings.frame, drop = frame;
+    mfn_t frame = c->arg.register_rings.frame, drop = frame;
+    struct domain *d = c->domain;
 
     if (frame != 0 && !page_get_mfn(frame, d))
         return refuse(-EINVAL, "the frame is not the caller's");
     spin_lock(&d->lock);
     if (d->state == DOMAIN_RUNNING) {
-        drop = frame_or_none(d->rings_frame);
+        drop = d->rings_frame;
         d->rings_frame = frame;
     }
     spin_unlock(&d->lock);
@@ -352,49 +306,42 @@ static void describe_channel(const struct domain *d, struct belfry_channel *c)
     domain_symbol(d, c->vcpu_rip, c->vcpu_symbol, sizeof(c->vcpu_symbol));
 }
 
-static long op_channels(struct domain *d, union arguments *u)
+static bool next_channel(struct call *c)
 {
-    struct belfry_channels *a = &u->channels;
-    uint32_t room = a->count, port = a->first;
-    struct belfry_channel item;
-
-    for (a->count = 0; a->count < room; a->count++, port++) {
-        memset(&item, 0, sizeof(item));
-        if (!evtchn_info(&d->evtchn, &port, &item))
-            break;
-        describe_channel(d, &item);
-        if (guest_copy_to_offset(a->channels, a->count, &item, sizeof(item)))
-            return -EFAULT;
-    }
-    return 0;
+    if (!evtchn_info(&c->domain->evtchn, &c->next, &c->item.channel))
+        return false;
+    describe_channel(c->domain, &c->item.channel);
+    return true;
 }
 
-static long op_grants(struct domain *d, union arguments *u)
+static long op_grants(struct call *c)
 {
-    struct belfry_grants *a = &u->grants;
-    uint32_t room = a->count, ref = a->first;
-    struct belfry_grant item;
+    const struct grant_table *table = c->domain->grants;
+    struct belfry_grants *a = &c->arg.grants;
 
-    a->nr_frames = d->grants->nr_frames;
+    a->nr_frames = table->nr_frames;
     a->max_frames = GRANT_MAX_FRAMES;
-    a->maptrack = d->grants->maptrack_used;
+    a->maptrack = table->maptrack_used;
     a->max_maptrack =
         MAPTRACK_MAX_PAGES * (PAGE_SIZE / sizeof(struct maptrack));
-    for (a->count = 0; a->count < room; a->count++, ref++) {
-        memset(&item, 0, sizeof(item));
-        if (!grant_info(d, &ref, &item))
-            break;
-        if (guest_copy_to_offset(a->grants, a->count, &item, sizeof(item)))
-            return -EFAULT;
-    }
     return 0;
 }
 
-static void describe_vcpu(const struct vcpu *v, struct belfry_vcpu *out)
+static bool next_grant(struct call *c)
 {
-    const struct vcpu_info *info = v->evtchn.info;
+    return grant_info(c->domain, &c->next, &c->item.grant);
+}
 
-    memset(out, 0, sizeof(*out));
+static bool next_vcpu(struct call *c)
+{
+    struct belfry_vcpu *out = &c->item.vcpu;
+    const struct vcpu_info *info;
+    const struct vcpu *v;
+
+    if (c->next >= c->domain->nr_vcpus)
+        return false;
+    v = c->domain->vcpu[c->next];
+    info = v->evtchn.info;
     out->vcpu = v->id;
     out->cpu = v->sched.cpu;
     out->state = v->sched.state;
@@ -406,39 +353,17 @@ static void describe_vcpu(const struct vcpu *v, struct belfry_vcpu *out)
     out->cpu_time = vcpu_cpu_time(v);
     out->rip = vcpu_rip(v);
     domain_symbol(v->domain, out->rip, out->symbol, sizeof(out->symbol));
-}
-
-static long op_vcpus(struct domain *d, union arguments *u)
-{
-    struct belfry_vcpus *a = &u->vcpus;
-    uint32_t room = a->count < d->nr_vcpus ? a->count : d->nr_vcpus;
-    struct belfry_vcpu item;
-
-    for (a->count = 0; a->count < room; a->count++) {
-        describe_vcpu(d->vcpu[a->count], &item);
-        if (guest_copy_to_offset(a->vcpus, a->count, &item, sizeof(item)))
-            return -EFAULT;
-    }
-    return 0;
+    return true;
 }
 
 /* ---- Refusals, log, serial line. ---- */
 
-static long op_refused(struct domain *caller, union arguments *u)
+static bool next_refusal(struct call *c)
 {
-    struct belfry_refused *a = &u->refused;
-    uint32_t room = a->count;
-    struct belfry_refusal item;
-
-    (void)caller;
-    for (a->count = 0; a->count < room; a->count++) {
-        if (!refused_next(a->after, &item))
-            break;
-        a->after = item.sequence;
-        if (guest_copy_to_offset(a->refusals, a->count, &item, sizeof(item)))
-            return -EFAULT;
-    }
-    return 0;
+    if (!refused_next(c->arg.refused.after, &c->item.refusal))
+        return false;
+    c->arg.refused.after = c->item.refusal.sequence;
+    return true;
 }
 
 static uint32_t at_most(uint32_t n, uint32_t limit)
@@ -446,14 +371,13 @@ static uint32_t at_most(uint32_t n, uint32_t limit)
     return n < limit ? n : limit;
 }
 
-static long op_log(struct domain *caller, union arguments *u)
+static long op_log(struct call *c)
 {
-    struct belfry_log *a = &u->log;
+    struct belfry_log *a = &c->arg.log;
     uint32_t room = a->length;
     char chunk[CHUNK];
     size_t n;
 
-    (void)caller;
     for (a->length = 0; a->length < room; a->length += (uint32_t)n) {
         n = log_read(&a->position, chunk, at_most(room - a->length, CHUNK));
         if (n == 0)
@@ -500,15 +424,13 @@ static long serial_read(struct belfry_serial *a)
     return 0;
 }
 
-static long op_serial(struct domain *caller, union arguments *u)
+static long op_serial(struct call *c)
 {
-    long rc = serial_write(&u->serial);
+    struct belfry_serial *a = &c->arg.serial;
+    long rc = serial_write(a);
 
-    (void)caller;
-    if (!rc)
-        rc = serial_read(&u->serial);
-    u->serial.lost = serial_com2_lost();
-    return rc;
+    a->lost = serial_com2_lost();
+    return rc ? rc : serial_read(a);
 }
 
 /* ---- The call. ---- */
@@ -517,49 +439,52 @@ static long op_serial(struct domain *caller, union arguments *u)
 #define ANY_VERSION 2u /* the version is not checked */
 
 static const struct op {
-    long (*act)(struct domain *d, union arguments *u);
     uint32_t size, flags;
-    uint32_t item_size, item_size_at; /* 0: it has no items */
-    uint32_t id_at, generation_at;    /* 0: it is about the caller */
+    long (*act)(struct call *c);
+    bool (*next)(struct call *c); /* of a list: false at its end */
+    uint32_t item_size;
+    /* Where these are in the argument; 0: there is none. */
+    uint32_t item_size_at, array_at, count_at, first_at;
+    uint32_t id_at, generation_at; /* none: it is about the caller */
 } ops[] = {
-/* The flags, then designated members. */
 #define OP(name, ...)                                                          \
-    [BELFRYOP_##name] = { .act = op_##name,                                    \
-                          .size = sizeof(struct belfry_##name),                \
-                          .flags = __VA_ARGS__ }
-#define ITEMS(name, item)                                                      \
-    .item_size = sizeof(struct item),                                          \
-    .item_size_at = offsetof(struct belfry_##name, item_size)
+    [BELFRYOP_##name] = { .size = sizeof(struct belfry_##name), __VA_ARGS__ }
+#define AT(name, field) offsetof(struct belfry_##name, field)
+#define LIST(name, kind, array)                                                \
+    .next = next_##kind, .item_size = sizeof(((union item *)NULL)->kind),      \
+    .item_size_at = AT(name, item_size), .count_at = AT(name, count),          \
+    .array_at = AT(name, array)
+#define FIRST(name) .first_at = AT(name, first)
 #define DOMAIN(name)                                                           \
-    .id_at = offsetof(struct belfry_##name, id),                               \
-    .generation_at = offsetof(struct belfry_##name, generation)
-    OP(version, ANYONE | ANY_VERSION),
-    OP(list, 0, ITEMS(list, belfry_domain)),
-    OP(create, 0),
-    OP(control, 0, DOMAIN(control)),
-    OP(peek, 0, DOMAIN(peek)),
-    OP(audit, ANYONE),
-    OP(channels, 0, ITEMS(channels, belfry_channel), DOMAIN(channels)),
-    OP(grants, 0, ITEMS(grants, belfry_grant), DOMAIN(grants)),
-    OP(refused, 0, ITEMS(refused, belfry_refusal)),
-    OP(log, 0),
-    OP(serial, 0),
-    OP(register_rings, ANYONE),
-    OP(modules, 0, ITEMS(modules, belfry_module)),
-    OP(machine, 0),
-    OP(vcpus, 0, ITEMS(vcpus, belfry_vcpu), DOMAIN(vcpus)),
+    .id_at = AT(name, id), .generation_at = AT(name, generation)
+    OP(version, .act = op_version, .flags = ANYONE | ANY_VERSION),
+    OP(list, LIST(list, domain, domains), FIRST(list)),
+    OP(create, .act = op_create),
+    OP(control, .act = op_control, DOMAIN(control)),
+    OP(peek, .act = op_peek, DOMAIN(peek)),
+    OP(audit, .act = op_audit, .flags = ANYONE),
+    OP(channels, LIST(channels, channel, channels), FIRST(channels),
+       DOMAIN(channels)),
+    OP(grants, .act = op_grants, LIST(grants, grant, grants), FIRST(grants),
+       DOMAIN(grants)),
+    OP(refused, LIST(refused, refusal, refusals)),
+    OP(log, .act = op_log),
+    OP(serial, .act = op_serial),
+    OP(register_rings, .act = op_register_rings, .flags = ANYONE),
+    OP(modules, LIST(modules, module, modules), FIRST(modules)),
+    OP(machine, .act = op_machine),
+    OP(vcpus, LIST(vcpus, vcpu, vcpus), DOMAIN(vcpus)),
 #undef OP
-#undef ITEMS
+#undef AT
+#undef LIST
+#undef FIRST
 #undef DOMAIN
 };
 #define NR_OPS (sizeof(ops) / sizeof(ops[0]))
 
-static uint32_t field32(const union arguments *u, uint32_t at)
+static void *field(union arguments *u, uint32_t at)
 {
-    uint32_t value;
-
-    memcpy(&value, (const char *)u + at, sizeof(value));
-    return value;
+    return (char *)u + at;
 }
 
 /* What a newer caller's structure has beyond ours must be zero. */
@@ -578,31 +503,23 @@ static long check_rest(const void *arg, uint32_t own_size, uint32_t size)
     return 0;
 }
 
-/* Size and version first, then the whole; nothing is read twice but those
- * two, which keep the values that were checked. */
 static long take_arguments(const struct op *op, const void *arg,
                            union arguments *u)
 {
-    uint32_t size, version, item_size;
+    uint32_t item_size = 0;
     long rc;
 
-    if (guest_copy_from(u, arg, sizeof(u->header)))
-        return -EFAULT;
-    size = u->header.size;
-    version = u->header.version;
-    if (version != BELFRY_ABI_VERSION && !(op->flags & ANY_VERSION))
-        return refuse(-EPROTO, "the structure is of another version");
-    if (size < op->size)
-        return refuse(-EINVAL, "the structure is too small");
-    rc = check_rest(arg, op->size, size);
-    if (rc)
-        return refuse((int)rc, "the structure has unknown fields that are set");
     if (guest_copy_from(u, arg, op->size))
         return -EFAULT;
-    u->header.size = size;
-    u->header.version = version;
-
-    item_size = op->item_size ? field32(u, op->item_size_at) : 0;
+    if (u->header.version != BELFRY_ABI_VERSION && !(op->flags & ANY_VERSION))
+        return refuse(-EPROTO, "the structure is of another version");
+    if (u->header.size < op->size)
+        return refuse(-EINVAL, "the structure is too small");
+    rc = check_rest(arg, op->size, u->header.size);
+    if (rc)
+        return refuse((int)rc, "the structure has unknown fields that are set");
+    if (op->item_size)
+        memcpy(&item_size, field(u, op->item_size_at), sizeof(item_size));
     if (item_size != op->item_size)
         return refuse(item_size < op->item_size ? -EINVAL : -E2BIG,
                       "item_size is of another version of belfry.h");
@@ -611,26 +528,42 @@ static long take_arguments(const struct op *op, const void *arg,
 
 /* The domain that the operation is about, with a reference; else NULL. */
 static struct domain *take_domain(const struct op *op, struct vcpu *v,
-                                  const union arguments *u)
+                                  union arguments *u)
 {
     uint64_t generation;
     uint32_t id;
 
     if (!op->id_at)
         return domain_get(v->domain->id);
-    id = field32(u, op->id_at);
-    memcpy(&generation, (const char *)u + op->generation_at,
-           sizeof(generation));
+    memcpy(&id, field(u, op->id_at), sizeof(id));
+    memcpy(&generation, field(u, op->generation_at), sizeof(generation));
     if (id >= DOMID_FIRST_RESERVED)
         return NULL;
     return domain_get_generation((uint16_t)id, generation);
 }
 
+static long give_list(const struct op *op, struct call *c)
+{
+    uint32_t *count = field(&c->arg, op->count_at), room = *count;
+    void *array;
+
+    memcpy(&array, field(&c->arg, op->array_at), sizeof(array));
+    if (op->first_at)
+        memcpy(&c->next, field(&c->arg, op->first_at), sizeof(c->next));
+    for (*count = 0; *count < room; ++*count, c->next++) {
+        memset(&c->item, 0, sizeof(c->item));
+        if (!op->next(c))
+            break;
+        if (guest_copy_to_offset(array, *count, &c->item, op->item_size))
+            return -EFAULT;
+    }
+    return 0;
+}
+
 long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg)
 {
     const struct op *op;
-    union arguments u;
-    struct domain *d;
+    struct call c;
     long rc;
 
     if (cmd >= NR_OPS)
@@ -638,20 +571,24 @@ long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg)
     op = &ops[cmd];
     if (!(op->flags & ANYONE) && v->domain != initial_domain)
         return refuse(-EPERM, "only the initial domain may do this");
-    rc = take_arguments(op, arg, &u);
+    rc = take_arguments(op, arg, &c.arg);
     /* Written back before anything happens: an argument that cannot take
      * the result is refused while there is nothing to undo. */
     if (!rc)
-        rc = guest_copy_to(arg, &u, op->size);
+        rc = guest_copy_to(arg, &c.arg, op->size);
     if (rc)
         return rc;
-    d = take_domain(op, v, &u);
-    if (!d)
+    c.domain = take_domain(op, v, &c.arg);
+    if (!c.domain)
         return refuse(-ESRCH, "no such domain, or not of this generation");
 
-    rc = op->act(d, &u);
-    domain_put(d);
-    if (guest_copy_to(arg, &u, op->size))
+    c.next = 0;
+    if (op->act)
+        rc = op->act(&c);
+    if (op->next)
+        rc = give_list(op, &c);
+    domain_put(c.domain);
+    if (guest_copy_to(arg, &c.arg, op->size))
         return -EFAULT;
     return rc;
 }

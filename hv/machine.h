@@ -5,21 +5,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "hv/timer.h"
+#include "hv/abi/belfry.h"
 
 /* What QEMU's debug exit is told: the status becomes 2v + 1. */
 #define VERDICT_CODE_PASS  0x10
 #define VERDICT_CODE_FAIL  0x11
 #define VERDICT_CODE_PANIC 0x12
 
-struct machine_totals {
-    uint32_t nr_cpus;
-    uint64_t cpu_khz;
-    stime_t idle_time;
-    uint64_t context_switches, interrupts, hypercalls;
-};
-
-struct machine_totals machine_totals(void);
+/* BELFRYOP_machine: fill in the OUT fields. */
+void machine_totals(struct belfry_machine *m);
 
 /* TSC when the first line of C ran. */
 extern uint64_t boot_tsc;

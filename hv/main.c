@@ -12,6 +12,7 @@
 #include "hv/x86/serial.h"
 #include "hv/x86/smp.h"
 #include "hv/x86/x86.h"
+#include "lib/string.h"
 
 #define DEBUG_EXIT_PORT 0xf4
 #define ACPI_SLEEP_S5   0x2000 /* SLP_EN with SLP_TYP 0, as QEMU's tables say */
@@ -58,26 +59,31 @@ _Noreturn void machine_stop(int code, bool reboot)
         halt();
 }
 
-struct machine_totals machine_totals(void)
+void machine_totals(struct belfry_machine *m)
 {
-    struct machine_totals t = { .nr_cpus = nr_cpus,
-                                .cpu_khz = time_scale.khz };
     uint64_t idle = 0;
-    struct domain *d;
 
+    m->nr_cpus = nr_cpus;
+    m->nr_domains = 0;
+    m->total_pages = alloc_total_pages();
+    m->free_pages = alloc_free_pages();
+    m->cpu_khz = time_scale.khz;
+    m->now = now();
+    m->boot_tsc = boot_tsc;
+    string_copy(m->run_args, run_args, sizeof(m->run_args));
+    m->context_switches = m->interrupts = m->hypercalls = 0;
     for (unsigned int i = 0; i < nr_cpus; i++) {
         idle += cpus[i]->queue.idle_time;
-        t.context_switches += cpus[i]->queue.switches;
-        t.interrupts += cpus[i]->interrupts;
-        t.hypercalls += cpus[i]->hypercalls;
+        m->context_switches += cpus[i]->queue.switches;
+        m->interrupts += cpus[i]->interrupts;
+        m->hypercalls += cpus[i]->hypercalls;
     }
-    for (uint32_t id = 0; (d = domain_next((uint16_t)id)); id = d->id + 1u) {
+    m->idle_time = stamps_to_ns(idle);
+    for (struct domain *d = domain_next(0); d; d = domain_after(d)) {
+        m->nr_domains++;
         for (unsigned int i = 0; i < d->nr_vcpus; i++)
-            t.hypercalls += d->vcpu[i]->hypercalls;
-        domain_put(d);
+            m->hypercalls += d->vcpu[i]->hypercalls;
     }
-    t.idle_time = stamp_to_stime(time_scale.origin + idle);
-    return t;
 }
 
 /* Virtual interrupts are raised on the way out or from idle, never from the

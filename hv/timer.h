@@ -64,6 +64,11 @@ struct time_scale {
     uint64_t khz;
 };
 extern struct time_scale time_scale;
+/* A difference of stamps is converted as the time that long after 0. */
+static inline stime_t stamps_to_ns(uint64_t stamps)
+{
+    return stamp_to_stime(time_scale.origin + stamps);
+}
 /* Seconds since 1970 at system time 0. */
 extern uint64_t wall_clock_base;
 

@@ -102,9 +102,7 @@ static long set_periodic(struct vcpu *v, const void *arg)
 
     if (guest_copy_from(&set, arg, sizeof(set)))
         return -EFAULT;
-    if (set.period_ns < SHORTEST_PERIOD)
-        return -EINVAL;
-    if (set.period_ns > INT64_MAX / 2)
+    if (set.period_ns < SHORTEST_PERIOD || set.period_ns > INT64_MAX / 2)
         return -EINVAL;
     v->period = set.period_ns;
     timer_set(&v->periodic, now() + v->period);
@@ -157,25 +155,29 @@ static long down(struct vcpu *v)
     return 0;
 }
 
-static uint64_t to_ns(uint64_t stamps)
+uint64_t vcpu_cpu_time(const struct vcpu *v)
 {
-    return stamp_to_stime(stamps + time_scale.origin);
+    const struct cpu *c = cpus[v->sched.cpu];
+    uint64_t stamps = v->sched.cpu_time;
+
+    if (c->current == v && v->sched.state == BELFRY_VCPU_RUNNING)
+        stamps += stamp_now() - c->queue.switched_at;
+    return stamps_to_ns(stamps);
 }
 
 static long get_runstate(const struct vcpu *v, void *arg)
 {
-    static const uint32_t state[] = { RUNSTATE_running, RUNSTATE_runnable,
-                                      RUNSTATE_blocked, RUNSTATE_offline,
-                                      RUNSTATE_offline };
-    struct vcpu_runstate_info info = { 0 };
-    uint64_t ran = v->sched.cpu_time;
+    static const int state[] = { RUNSTATE_running, RUNSTATE_runnable,
+                                 RUNSTATE_blocked, RUNSTATE_offline,
+                                 RUNSTATE_offline };
+    uint64_t ran = vcpu_cpu_time(v);
+    struct vcpu_runstate_info info = {
+        .state = state[v->sched.state],
+        .state_entry_time = stamp_to_stime(v->sched.since),
+        .time = { [RUNSTATE_running] = ran,
+                  [RUNSTATE_blocked] = now() - v->domain->created - ran },
+    };
 
-    if (v == current_vcpu() && v->sched.state == BELFRY_VCPU_RUNNING)
-        ran += stamp_now() - this_cpu()->queue.switched_at;
-    info.state = (int)state[v->sched.state];
-    info.state_entry_time = stamp_to_stime(v->sched.since);
-    info.time[RUNSTATE_running] = to_ns(ran);
-    info.time[RUNSTATE_blocked] = now() - v->domain->created - to_ns(ran);
     return guest_copy_to(arg, &info, sizeof(info));
 }
 

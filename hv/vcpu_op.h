@@ -2,6 +2,8 @@
 #ifndef HV_VCPU_OP_H
 #define HV_VCPU_OP_H
 
+#include <stdint.h>
+
 struct vcpu;
 
 void vcpu_timers_init(struct vcpu *v);
@@ -12,5 +14,7 @@ void vcpu_timers_start(struct vcpu *v);
 void vcpu_update_time(struct vcpu *v);
 /* The vCPU's runstate to where the guest wants it; its tables are loaded. */
 void vcpu_runstate_write(struct vcpu *v);
+/* Nanoseconds that it has run, up to now. */
+uint64_t vcpu_cpu_time(const struct vcpu *v);
 
 #endif
