@@ -168,7 +168,8 @@ static void *map_file(const struct system_file *file)
 
     if (file->missing || file->size == 0)
         return NULL;
-    fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    fd = open(file->unpacked ? file->unpacked : file->path,
+              O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return NULL;
     bytes = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -206,15 +207,41 @@ static void check_kernel(struct system *system, const struct system_file *file,
     munmap(bytes, file->size);
 }
 
+/* A bzImage is unpacked, and its kernel is the file from now on. */
+static bool unpack_kernel(struct system *system, struct system_file *file,
+                          struct place place)
+{
+    uint8_t *bytes = file->unpacked ? NULL : map_file(file);
+    uint64_t size = file->size;
+    const char *why = "";
+    bool good = true;
+
+    if (bytes && bzimage_is_one(bytes, size)) {
+        file->unpacked = bzimage_unpack(bytes, size, &file->size, &why);
+        good = file->unpacked != NULL;
+    }
+    if (bytes)
+        munmap(bytes, size);
+    if (!good) {
+        file->size = size;
+        find(system, place, "'%s' is a bzImage, but %s", file->path, why);
+    }
+
+    return good;
+}
+
 static void check_domain_image(struct system *system,
                                const struct system_domain *domain)
 {
     const struct system_file *file = domain->file;
     struct place place = domain->module->file_place;
-    uint8_t *bytes = map_file(file);
     struct elf_image elf;
     const char *why = "";
+    uint8_t *bytes;
 
+    if (!unpack_kernel(system, known_file(system, file->name), place))
+        return;
+    bytes = map_file(file);
     if (!bytes) {
         if (!file->missing)
             find(system, place, "'%s' cannot be read or is empty", file->path);
@@ -381,7 +408,14 @@ static void pair_ramdisk(struct system *system, size_t entry,
         return;
     }
     domain->ramdisk = file;
-    domain->memory += file->size;
+    if (!domain->args.mem)
+        domain->memory += file->size; /* mem= is all a domain has */
+    else if (domain->file->size + file->size > domain->memory)
+        find(system, word_place(domain->module, "mem="),
+             "domain '%s' has %llu MiB, too little for its ramdisk of %llu MiB "
+             "(without mem= it gets the ramdisk on top)",
+             domain->args.name, (unsigned long long)(domain->memory >> 20),
+             (unsigned long long)(file->size >> 20));
     if (!system->first_ramdisk)
         system->first_ramdisk = file;
 }
@@ -621,6 +655,9 @@ void system_free(struct system *system)
     for (size_t i = 0; i < system->nr_findings; i++)
         free(system->findings[i].message);
     for (size_t i = 0; i < system->nr_files; i++) {
+        if (system->files[i]->unpacked)
+            unlink(system->files[i]->unpacked);
+        free(system->files[i]->unpacked);
         free(system->files[i]->name);
         free(system->files[i]->path);
         free(system->files[i]);
