@@ -68,6 +68,13 @@ static bool make_room(struct timer_queue *q)
     return q->page[page] != NULL;
 }
 
+void timer_init_cpu(struct timer_queue *q)
+{
+    q->armed = STIME_NEVER;
+    if (!make_room(q))
+        panic("no memory for a CPU's timers");
+}
+
 void timer_init(struct timer *t, void (*function)(struct timer *))
 {
     t->function = function;

@@ -43,6 +43,8 @@ static inline uint64_t stamp_now(void)
 }
 stime_t stamp_to_stime(uint64_t stamp);
 
+/* An empty queue, with room for the first timers. */
+void timer_init_cpu(struct timer_queue *q);
 void timer_init(struct timer *t, void (*function)(struct timer *));
 /* Set or move.  A time that is past fires at once, by the interrupt.  A
  * timer beyond the 8,192nd of a CPU is not set: vCPUs are limited so that

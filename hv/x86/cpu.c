@@ -163,7 +163,6 @@ void cpu_init(unsigned int id)
     c->id = id;
     c->apic_id = acpi.apic_id[id];
     c->cr3 = read_cr3();
-    c->timers.armed = STIME_NEVER;
     cpus[id] = c;
     if (id == 0) {
         init_gdt();
@@ -180,6 +179,7 @@ void cpu_init(unsigned int id)
     init_control_registers();
     init_fpu();
     init_syscall(id);
+    timer_init_cpu(&c->timers);
     sched_init_cpu(&c->queue);
     store_release(&nr_cpus, nr_cpus + 1); /* whoever sees it, sees us */
 }
