@@ -118,7 +118,7 @@ struct domain {
     bool destroyed; /* everything of its own has been given back */
 
     uint32_t console_port, store_port;
-    mfn_t console_frame, store_frame, rings_frame;
+    mfn_t rings_frame; /* BELFRYOP_register_rings, 0: none */
 
     const struct module *module; /* what it was made from */
     struct refusals *refusals;   /* one page: refused.c's */
@@ -126,7 +126,6 @@ struct domain {
 
     stime_t created, ended;
     uint64_t refused, page_faults;
-    uint64_t virt_base; /* of its ELF, for symbols */
     uint32_t crash_vector, crash_error;
     uint64_t crash_rip, crash_cr2;
     char crash_text[96];

@@ -13,9 +13,6 @@
 #include "hv/modules.h"
 #include "hv/x86/start_of_day.h"
 
-/* The largest domain: what build.list can index, 512 GiB. */
-#define BUILD_MAX_PAGES (1ULL << 27)
-
 struct build {
     const struct module *module;
     bool privileged;
@@ -25,10 +22,9 @@ struct build {
     struct domain *d;
     mfn_t root; /* L4 */
 
-    /* The p2m list lies in frames of the domain, which are anywhere; this
-     * is a page of pages of addresses of its pages. */
-    uint64_t ***list;
     uint64_t next_table, tables_end; /* frame numbers to make tables of */
+    mfn_t last; /* what build_mfn() found last, 0: nothing yet */
+    uint64_t last_pfn;
 
     char *text; /* what was wrong, for a person */
     size_t text_size;
@@ -36,18 +32,16 @@ struct build {
 
 /* The machine frame of the domain's frame @pfn, and of its page @va, which
  * must be one that the plan maps from plan.base on. */
-mfn_t build_mfn(const struct build *b, uint64_t pfn);
-mfn_t build_mfn_at(const struct build *b, uint64_t va);
+mfn_t build_mfn(struct build *b, uint64_t pfn);
+mfn_t build_mfn_at(struct build *b, uint64_t va);
 /* That page as memory. */
-void *build_page_at(const struct build *b, uint64_t va);
+void *build_page_at(struct build *b, uint64_t va);
 
-/* All frames of the domain, in its p2m list and in M2P: 0 or -ENOMEM. */
+/* All frames of the domain: 0 or -ENOMEM. */
 int build_frames(struct build *b);
-/* Image, ramdisk and hypercall page. */
+/* The lists of frames (p2m, M2P), image, ramdisk and hypercall page. */
 void build_contents(struct build *b);
 /* The first page tables, not yet validated: 0 or -ENOMEM. */
 int build_tables(struct build *b);
-/* Free what only the construction needed. */
-void build_forget(struct build *b);
 
 #endif

@@ -14,87 +14,35 @@
 
 /* ---- Frames. ---- */
 
-static uint64_t *list_page(const struct build *b, uint64_t index)
+/* The domain's own list has its frames in order.  What is built is built in
+ * order too, as a rule, so the next frame is near the last one. */
+mfn_t build_mfn(struct build *b, uint64_t pfn)
 {
-    return b->list[index / PER_PAGE][index % PER_PAGE];
+    if (!b->last || pfn < b->last_pfn) {
+        b->last = b->d->page_list;
+        b->last_pfn = 0;
+    }
+    for (; b->last_pfn < pfn; b->last_pfn++)
+        b->last = page_of(b->last)->next;
+    return b->last;
 }
 
-mfn_t build_mfn(const struct build *b, uint64_t pfn)
-{
-    return list_page(b, pfn / PER_PAGE)[pfn % PER_PAGE];
-}
-
-mfn_t build_mfn_at(const struct build *b, uint64_t va)
+mfn_t build_mfn_at(struct build *b, uint64_t va)
 {
     return build_mfn(b, (va - b->plan.base) >> PAGE_SHIFT);
 }
 
-void *build_page_at(const struct build *b, uint64_t va)
+void *build_page_at(struct build *b, uint64_t va)
 {
     return mfn_to_virt(build_mfn_at(b, va));
 }
 
-static void set_frame(struct build *b, uint64_t pfn, mfn_t mfn)
-{
-    list_page(b, pfn / PER_PAGE)[pfn % PER_PAGE] = mfn;
-    m2p[mfn] = pfn;
-}
-
-static int add_list_page(struct build *b, uint64_t index)
-{
-    uint64_t ***part = &b->list[index / PER_PAGE];
-    struct page *page;
-
-    if (!*part)
-        *part = alloc_page_memory();
-    page = *part ? domain_page_alloc(b->d) : NULL;
-    if (!page)
-        return -ENOMEM;
-    (*part)[index % PER_PAGE] = mfn_to_virt(mfn_of(page));
-    return 0;
-}
-
-/* The list's own frames come first: the others are written into them. */
-static int alloc_list(struct build *b)
-{
-    const struct start_of_day *plan = &b->plan;
-
-    b->list = alloc_page_memory();
-    if (!b->list)
-        return -ENOMEM;
-    for (uint64_t i = 0; i < plan->p2m_pages; i++)
-        if (add_list_page(b, i))
-            return -ENOMEM;
-    for (uint64_t i = 0; i < plan->p2m_pages; i++)
-        set_frame(b, plan->p2m_pfn + i, virt_to_mfn(list_page(b, i)));
-    return 0;
-}
-
 int build_frames(struct build *b)
 {
-    const struct start_of_day *plan = &b->plan;
-    struct page *page;
-
-    if (alloc_list(b))
-        return -ENOMEM;
-    for (uint64_t pfn = 0; pfn < plan->nr_pages; pfn++) {
-        if (pfn - plan->p2m_pfn < plan->p2m_pages)
-            continue;
-        page = domain_page_alloc(b->d);
-        if (!page)
+    for (uint64_t n = b->plan.nr_pages; n > 0; n--)
+        if (!domain_page_alloc(b->d))
             return -ENOMEM;
-        set_frame(b, pfn, mfn_of(page));
-    }
     return 0;
-}
-
-void build_forget(struct build *b)
-{
-    if (!b->list)
-        return;
-    for (unsigned int i = 0; i < PER_PAGE && b->list[i]; i++)
-        free_page_memory(b->list[i]);
-    free_page_memory(b->list);
 }
 
 /* ---- Contents. ---- */
@@ -126,10 +74,26 @@ static void copy_image(struct build *b)
                 file_size);
 }
 
+/* The guest's list of its frames, and the machine's of whose they are. */
+static void write_p2m(struct build *b)
+{
+    mfn_t mfn = b->d->page_list;
+    uint64_t *list = NULL;
+
+    for (uint64_t pfn = 0; pfn < b->plan.nr_pages; pfn++) {
+        if (pfn % PER_PAGE == 0)
+            list = mfn_to_virt(build_mfn(b, b->plan.p2m_pfn + pfn / PER_PAGE));
+        list[pfn % PER_PAGE] = mfn;
+        m2p[mfn] = pfn;
+        mfn = page_of(mfn)->next;
+    }
+}
+
 void build_contents(struct build *b)
 {
     const struct module *ramdisk = b->module->ramdisk;
 
+    write_p2m(b);
     copy_image(b);
     if (ramdisk)
         copy_in(b, b->plan.ramdisk_pfn, 0, ramdisk->image, ramdisk->size);

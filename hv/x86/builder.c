@@ -18,12 +18,12 @@
 #include "hv/sched.h"
 #include "hv/vcpu_op.h"
 #include "hv/x86/build.h"
+#include "hv/x86/context.h"
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define DEFAULT_MEM    (16ULL << 20)
-#define INITIAL_RFLAGS 0x202u /* IF, and the bit that is always set */
+#define DEFAULT_MEM (16ULL << 20)
 
 _Static_assert(sizeof(struct start_info) <= PAGE_SIZE, "one page");
 
@@ -76,7 +76,7 @@ static int check_image(struct build *b)
 
     if (elf_parse(&b->elf, b->module->image, b->module->size, &why))
         return fail(b, -ENOEXEC, "%s", why);
-    if (nr_pages > free || nr_pages > BUILD_MAX_PAGES)
+    if (nr_pages > free)
         return fail(b, -ENOMEM, "wants %lu KiB of memory, %lu KiB are free",
                     nr_pages * 4, free * 4);
     rc = start_of_day_plan(&b->plan, &b->elf, nr_pages, ramdisk_size(b),
@@ -89,38 +89,32 @@ static int check_image(struct build *b)
 
 /* ---- The domain's devices of the first hour. ---- */
 
-static int alloc_port(struct domain *d, uint32_t *port)
+/* A page that the initial domain may map, and a port that it may bind. */
+static int build_ring(struct build *b, uint32_t ref, uint64_t va,
+                      uint32_t *port)
 {
     struct evtchn_alloc_unbound op = {
         .dom = DOMID_SELF,
         .remote_dom = initial_domain->id,
     };
-    int rc = evtchn_alloc_unbound(&d->evtchn, &op);
+    int rc = evtchn_alloc_unbound(&b->d->evtchn, &op);
 
     *port = op.port;
-    return rc;
+    return rc ? rc : grant_set_entry(b->d, ref, initial_domain->id,
+                                     build_mfn_at(b, va));
 }
 
-/* Store and console: a page that the initial domain may map, and a port
- * that it may bind.  The initial domain itself has neither, as on Xen. */
+/* The initial domain itself has neither, as on Xen. */
 static int build_rings(struct build *b)
 {
-    uint16_t peer = initial_domain->id;
-    struct domain *d = b->d;
     int rc;
 
-    d->store_frame = build_mfn_at(b, b->plan.store);
-    d->console_frame = build_mfn_at(b, b->plan.console);
-    rc = alloc_port(d, &d->store_port);
-    if (!rc)
-        rc = alloc_port(d, &d->console_port);
-    if (!rc)
-        rc = grant_set_entry(d, GNTTAB_RESERVED_CONSOLE, peer,
-                             d->console_frame);
-    if (!rc)
-        rc = grant_set_entry(d, GNTTAB_RESERVED_XENSTORE, peer,
-                             d->store_frame);
-    return rc;
+    if (b->privileged)
+        return 0;
+    rc = build_ring(b, GNTTAB_RESERVED_XENSTORE, b->plan.store,
+                    &b->d->store_port);
+    return rc ? rc : build_ring(b, GNTTAB_RESERVED_CONSOLE, b->plan.console,
+                                &b->d->console_port);
 }
 
 static void describe_ramdisk(const struct build *b, struct start_info *si)
@@ -135,12 +129,12 @@ static void describe_ramdisk(const struct build *b, struct start_info *si)
     }
 }
 
-static void describe_rings(const struct domain *d, struct start_info *si)
+static void describe_rings(struct build *b, struct start_info *si)
 {
-    si->store_mfn = d->store_frame;
-    si->store_evtchn = d->store_port;
-    si->console.domU.mfn = d->console_frame;
-    si->console.domU.evtchn = d->console_port;
+    si->store_mfn = build_mfn_at(b, b->plan.store);
+    si->store_evtchn = b->d->store_port;
+    si->console.domU.mfn = build_mfn_at(b, b->plan.console);
+    si->console.domU.evtchn = b->d->console_port;
 }
 
 static void write_start_info(struct build *b)
@@ -154,7 +148,7 @@ static void write_start_info(struct build *b)
     if (b->privileged)
         si->flags = SIF_INITDOMAIN | SIF_PRIVILEGED;
     else
-        describe_rings(b->d, si);
+        describe_rings(b, si);
     si->pt_base = plan->tables;
     si->nr_pt_frames = plan->nr_tables;
     si->mfn_list = plan->p2m;
@@ -168,23 +162,17 @@ static void write_start_info(struct build *b)
 
 /* ---- The first vCPU. ---- */
 
+/* What a new vCPU has not been given by domain_create() already. */
 static void set_registers(struct build *b)
 {
-    struct cpu_user_regs *regs = &b->d->vcpu[0]->regs;
-    struct arch_vcpu *arch = &b->d->vcpu[0]->arch;
+    struct vcpu *v = b->d->vcpu[0];
 
-    memset(regs, 0, sizeof(*regs));
-    regs->rip = b->elf.entry;
-    regs->rsp = b->plan.stack + PAGE_SIZE;
-    regs->rsi = b->plan.start_info;
-    regs->rflags = INITIAL_RFLAGS;
-    regs->cs = FLAT_KERNEL_CS;
-    regs->ss = FLAT_KERNEL_SS;
-    regs->ds = regs->es = regs->fs = regs->gs = FLAT_KERNEL_DS;
-
-    arch->kernel_mode = true;
-    arch->kernel_sp = regs->rsp;
-    arch->kernel_ss = regs->ss;
+    v->regs.rip = b->elf.entry;
+    v->regs.rsp = v->arch.kernel_sp = b->plan.stack + PAGE_SIZE;
+    v->regs.rsi = b->plan.start_info;
+    v->regs.rflags = guest_rflags(0);
+    v->regs.cs = FLAT_KERNEL_CS;
+    v->regs.ss = FLAT_KERNEL_SS;
 }
 
 /* Validate the page tables: a pin, and the first vCPU's use. */
@@ -229,7 +217,6 @@ static int build_domain(struct build *b)
     struct domain *d = b->d;
     int rc;
 
-    d->virt_base = b->elf.virt_base;
     d->max_pages = b->plan.nr_pages;
 
     rc = build_frames(b);
@@ -239,11 +226,9 @@ static int build_domain(struct build *b)
     rc = build_tables(b);
     if (rc)
         return fail(b, rc, "its first page tables do not fit");
-    if (!b->privileged) {
-        rc = build_rings(b);
-        if (rc)
-            return fail(b, rc, "no store and console for it: %d", rc);
-    }
+    rc = build_rings(b);
+    if (rc)
+        return fail(b, rc, "no store and console for it: %d", rc);
     write_start_info(b);
     rc = validate_tables(b);
     if (!rc)
@@ -267,7 +252,6 @@ static int create(struct build *b)
     /* The reference we got is the list's; this is our own. */
     atomic_add_return(&b->d->refs, 1);
     rc = build_domain(b);
-    build_forget(b);
     if (rc) {
         while (domain_destroy(b->d) == -ERESTART)
             ;

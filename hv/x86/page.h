@@ -119,8 +119,8 @@ void alloc_put(struct page *page);
 
 /* ---- page.c: ownership, references, types. ---- */
 
-/* Allocate a zeroed frame and give it to the domain (reference: its own).
- * NULL if none is free or the domain is at max_pages or dying.  A domain
+/* Allocate a zeroed frame and give it to the domain (reference: its own); it
+ * is the first of the domain's list then.  NULL if none is free or the domain is at max_pages or dying.  A domain
  * with frames (nr_pages not 0) has one reference for them all: the last
  * frame drops it by domain_put(), wherever that frame is freed. */
 struct page *domain_page_alloc(struct domain *d);
