@@ -10,7 +10,8 @@ VERSION := 0.1
 # ---- Packages: the one list. -------------------------------------------
 PACKAGES := gcc libc6-dev make nasm binutils clang libclang-rt-14-dev \
   grub-pc-bin grub-common xorriso mtools qemu-system-x86 seabios check \
-  pkg-config libsubunit-dev libxen-dev libjansson-dev libncurses-dev jq gdb
+  pkg-config libsubunit-dev libxen-dev libjansson-dev liblz4-dev libncurses-dev \
+  e2fsprogs jq gdb
 
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -111,7 +112,7 @@ $(B)/host/lib.a: $(call obj,host,$(filter-out lib/string.c,$(LIB_C)))
 	@rm -f $@
 	ar rcs $@ $^
 $(B)/belfry: $(TOOL_OBJ) $(B)/host/lib.a
-	$(CC) $^ -ljansson -o $@
+	$(CC) $^ -ljansson -llz4 -o $@
 
 # ---- Images. ---------------------------------------------------------------
 DISK ?= $(B)/disk.img
@@ -122,7 +123,7 @@ $(B)/disk.img: tools/make-disk.sh
 
 all: $(B)/belfry.elf $(GUESTS) $(B)/belfry
 
-.PHONY: all deps run test bench fuzz soak stats headers help clean new-guest new-pair image
+.PHONY: all deps run test bench fuzz soak stats headers help clean new-guest new-pair image run-linux
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -133,6 +134,13 @@ run:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s image
 	@$(B)/belfry run $(B)/demo.iso
+
+# ---- Kernels that nobody here built (docs/foreign.md). ----------------------
+VCPUS ?= 1
+run-linux:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all
+	@sh tools/linux/run.sh $(B) $(VCPUS)
 
 # ---- Host tests: one program a file of tests/unit, ASan and UBSan; those
 # whose name ends in _threads also under TSan. ---------------------------------
@@ -204,6 +212,7 @@ help:
 	@echo "  make image             build/demo.iso alone"
 	@echo "  make new-guest NAME=x  a guest of 15 lines that builds and boots"
 	@echo "  make new-pair NAME=x   a frontend and a backend over a ring"
+	@echo "  make run-linux VCPUS=n Debian's kernel as a domain, on our disk"
 	@echo "  make bench             cost in instructions, beside Xen and seL4"
 	@echo "  make fuzz, make soak   longer suites"
 	@echo "  make stats             lines of code"

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/elf.h"
+#include "tools/bzimage.h"
 #include "tools/check.h"
 
 #define MODULES_MOST   64u /* as the hypervisor's table */

@@ -22,7 +22,8 @@ struct finding {
 /* A file of the image: what grub.cfg calls it and where it is. */
 struct system_file {
     char *name, *path;
-    uint64_t size;
+    char *unpacked; /* a temporary file that goes into the image instead */
+    uint64_t size;  /* of what goes into the image */
     bool missing;
 };
 

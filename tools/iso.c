@@ -245,7 +245,9 @@ static bool make_file_system(const struct system *system, const char *dir,
     add_argument(&a, graft("/boot/grub/grub.cfg", system->path));
     for (size_t i = 0; i < system->nr_files; i++)
         add_argument(&a, graft(system->files[i]->name,
-                               system->files[i]->path));
+                               system->files[i]->unpacked
+                                   ? system->files[i]->unpacked
+                                   : system->files[i]->path));
     good = process_run(a.argv, "xorriso");
     free_arguments(&a);
     free(core);
