@@ -104,6 +104,7 @@ static void initial_state(struct meet *m)
     m->out[1] = r.control;
     m->out[2] = r.mxcsr;
     m->out[3] = status;
+    m->out[6] = 1;
 }
 
 static int child_main(void)
@@ -157,6 +158,8 @@ int guest_main(void)
         if (!child_start(&child[i], i ? "two" : "one") ||
             !CHECK(m[i] = meet_find(child[i].id, &mapping[i])))
             test_end("fpu");
+        while (m[i]->out[6] == 0)
+            sleep_ns(1000000);
         CHECK_EQ(m[i]->out[0], 0);
         CHECK_EQ(m[i]->out[1], 0x37f);
         CHECK_EQ(m[i]->out[2], 0x1f80);
