@@ -79,10 +79,8 @@ static void expect_vcpu(const struct vcpu *v)
 
     expect_base(a->kernel_table);
     expect_base(a->user_table);
-    for (unsigned int i = 0; i < a->nr_gdt_frames; i++)
-        page_audit_expect(a->gdt_frame[i], PAGE_SEGDESC);
-    for (unsigned int i = 16; a->perdomain_l1 && i < 32; i++)
-        if (a->perdomain_l1[i] & PTE_PRESENT)
+    for (unsigned int i = 0; i < VCPU_PAGES; i++)
+        if (i != HV_GDT_PAGE && (a->perdomain_l1[i] & PTE_RW))
             page_audit_expect(pte_frame(a->perdomain_l1[i]), PAGE_SEGDESC);
     if (mfn_is_ram(a->info_frame))
         page_audit_expect(a->info_frame, PAGE_WRITABLE);
@@ -92,8 +90,7 @@ static void expect_domain(struct domain *d)
 {
     audit->page_tables += pagetable_audit(d);
     for (unsigned int i = 0; i < d->nr_vcpus; i++)
-        if (d->vcpu[i])
-            expect_vcpu(d->vcpu[i]);
+        expect_vcpu(d->vcpu[i]);
     if (d->rings_frame)
         page_audit_expect(d->rings_frame, PAGE_NONE);
 

@@ -432,7 +432,7 @@ static void begin_dying(struct domain *d)
     if (was_running)
         stop_vcpus(d);
     for (unsigned int i = 0; i < d->nr_vcpus; i++)
-        if (d->vcpu[i] && d->vcpu[i] != current_vcpu())
+        if (d->vcpu[i] != current_vcpu())
             sched_wait_off_cpu(d->vcpu[i]);
     spin_lock(&d->evtchn.lock);
     d->evtchn.dying = true;
@@ -441,11 +441,10 @@ static void begin_dying(struct domain *d)
 
 static void release_frames(struct domain *d)
 {
-    for (unsigned int i = 0; i < d->nr_vcpus; i++)
-        if (d->vcpu[i]) {
-            sched_remove_vcpu(d->vcpu[i]);
-            arch_vcpu_release(d->vcpu[i]);
-        }
+    for (unsigned int i = 0; i < d->nr_vcpus; i++) {
+        sched_remove_vcpu(d->vcpu[i]);
+        arch_vcpu_release(d->vcpu[i]);
+    }
     if (d->rings_frame) {
         page_put(page_of(d->rings_frame));
         d->rings_frame = 0;

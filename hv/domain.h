@@ -60,11 +60,10 @@ struct arch_vcpu {
     struct guest_entry event_callback, failsafe_callback, syscall_callback,
         nmi_callback;
     struct trap_info *trap; /* 256 entries, one page */
-    mfn_t gdt_frame[14];    /* each with a use as SEGDESC */
-    uint32_t nr_gdt_frames, gdt_entries;
     uint64_t ldt_base;
     uint32_t ldt_entries;
-    uint64_t *perdomain_l1; /* 32 entries: GDT and LDT pages of this vCPU */
+    uint64_t *perdomain_l1; /* GDT and LDT pages of this vCPU, with uses as
+                               SEGDESC (x86/descriptor.h) */
     uint64_t debugreg[8];
     void *xsave; /* one page */
     mfn_t info_frame; /* registered vcpu_info, INVALID_MFN: shared_info's */

@@ -25,8 +25,7 @@ int arch_vcpu_init(struct vcpu *v)
     if (!a->trap || !a->xsave)
         return -ENOMEM;
     cpu_fpu_init_area(a->xsave);
-    descriptor_vcpu_init(v);
-    return 0;
+    return descriptor_vcpu_init(v);
 }
 
 void arch_vcpu_free(struct vcpu *v)

@@ -1,9 +1,9 @@
 /*
  * GDTs and LDTs of guests, and the per-domain area that maps them.
  *
- * What a vCPU's 32 entries of the area map, it holds uses of as SEGDESC;
- * entries that map nothing of the guest's show a page of zeros (GDT) or are
- * not present (LDT).
+ * What a vCPU's entries of the area map writable, but for the hypervisor's
+ * own page, it holds uses of as SEGDESC; entries that map nothing of the
+ * guest's show a page of zeros (GDT) or are not present (LDT).
  */
 #include "hv/x86/descriptor.h"
 
@@ -15,8 +15,7 @@
 #include "hv/x86/cpu.h"
 #include "hv/x86/pte.h"
 
-#define VCPU_PAGES      32u /* of the per-domain area */
-#define GDT_GUEST_PAGES 14u
+#define GDT_GUEST_PAGES HV_GDT_PAGE
 #define GDT_PAGES       16u
 #define LDT_PAGES       16u
 #define DESCRIPTORS     512u /* a page */
@@ -40,85 +39,88 @@ static uint64_t frame_entry(mfn_t mfn, uint64_t flags)
 
 /* ---- The per-domain area. ---- */
 
-static void area_link(uint64_t *table, unsigned int slot, const void *below)
+/* The table below @table, made if there is none; NULL if that cannot be, or
+ * if there is no @table. */
+static uint64_t *area_table(uint64_t *table, unsigned int slot)
 {
-    table[slot] = frame_entry(virt_to_mfn(below),
-                              PTE_PRESENT | PTE_RW | PTE_ACCESSED);
-}
+    void *below;
 
-static void *area_below(const uint64_t *table, unsigned int slot)
-{
-    return table[slot] ? mfn_to_virt(pte_frame(table[slot])) : NULL;
-}
-
-/* A table below @table, made if there is none. */
-static void *area_extend(uint64_t *table, unsigned int slot)
-{
-    void *below = area_below(table, slot);
-
-    if (!below) {
-        below = alloc_page_memory();
-        if (below)
-            area_link(table, slot, below);
-    }
+    if (!table)
+        return NULL;
+    if (table[slot])
+        return mfn_to_virt(pte_frame(table[slot]));
+    below = alloc_page_memory();
+    if (below)
+        table[slot] = frame_entry(virt_to_mfn(below),
+                                  PTE_PRESENT | PTE_RW | PTE_ACCESSED);
     return below;
 }
 
 int arch_domain_init(struct domain *d)
 {
     d->perdomain_l3 = alloc_page_memory();
-    if (!d->perdomain_l3)
+    return d->perdomain_l3 ? 0 : -ENOMEM;
+}
+
+int descriptor_vcpu_init(struct vcpu *v)
+{
+    unsigned int first = v->id * VCPU_PAGES;
+    uint64_t *l1 = area_table(area_table(v->domain->perdomain_l3, 0),
+                              first / PT_ENTRIES);
+
+    if (!l1)
         return -ENOMEM;
-
-    uint64_t *l2 = area_extend(d->perdomain_l3, 0);
-
-    for (unsigned int i = 0; l2 && i < MAX_VCPUS * VCPU_PAGES / PT_ENTRIES; i++)
-        if (!area_extend(l2, i))
-            l2 = NULL;
-    if (!l2) {
-        arch_domain_free(d);
-        return -ENOMEM;
-    }
-
+    l1 += first % PT_ENTRIES;
+    for (unsigned int i = 0; i < GDT_PAGES; i++)
+        l1[i] = image_page(zero_page, MAP_RO);
+    l1[HV_GDT_PAGE] = image_page(hv_gdt, MAP_RW);
+    v->arch.perdomain_l1 = l1;
     return 0;
+}
+
+static void area_free(uint64_t *table, unsigned int level)
+{
+    for (unsigned int i = 0; level > 1 && i < PT_ENTRIES; i++)
+        if (table[i])
+            area_free(mfn_to_virt(pte_frame(table[i])), level - 1);
+    free_page_memory(table);
 }
 
 void arch_domain_free(struct domain *d)
 {
-    if (!d->perdomain_l3)
-        return;
-
-    uint64_t *l2 = area_below(d->perdomain_l3, 0);
-
-    for (unsigned int i = 0; l2 && i < PT_ENTRIES && l2[i]; i++)
-        free_page_memory(area_below(l2, i));
-    if (l2)
-        free_page_memory(l2);
-    free_page_memory(d->perdomain_l3);
-    d->perdomain_l3 = NULL;
+    if (d->perdomain_l3)
+        area_free(d->perdomain_l3, 3);
 }
 
-void descriptor_vcpu_init(struct vcpu *v)
-{
-    const uint64_t *l2 = area_below(v->domain->perdomain_l3, 0);
-    unsigned int first = v->id * VCPU_PAGES;
-    uint64_t *l1 = area_below(l2, first / PT_ENTRIES);
+/* ---- Pages of the guest's in the area. ---- */
 
-    l1 += first % PT_ENTRIES;
-    for (unsigned int i = 0; i < GDT_PAGES; i++)
-        l1[i] = image_page(zero_page, MAP_RO);
-    l1[GDT_GUEST_PAGES] = image_page(hv_gdt, MAP_RW);
-    v->arch.perdomain_l1 = l1;
-}
-
-/* ---- GDT. ---- */
-
-/* Put the guest's GDT frames; no CPU translates to them any more. */
 static void frames_put(const mfn_t *frames, unsigned int count)
 {
     while (count--)
         page_put_and_type(page_of(frames[count]));
 }
+
+/* Show @count frames, and then @empty, in @slots entries from @first on; put
+ * what they showed before, when no CPU translates to it any more. */
+static void pages_replace(struct vcpu *v, unsigned int first,
+                          unsigned int slots, const mfn_t *frames,
+                          unsigned int count, uint64_t empty)
+{
+    uint64_t *entry = v->arch.perdomain_l1 + first;
+    unsigned int nr_old = 0;
+    mfn_t old[VCPU_PAGES];
+
+    for (unsigned int i = 0; i < slots; i++) {
+        if (entry[i] & PTE_RW)
+            old[nr_old++] = pte_frame(entry[i]);
+        entry[i] = i < count ? frame_entry(frames[i], MAP_RW) : empty;
+    }
+    if (count || nr_old)
+        tlb_flush_domain(v->domain);
+    frames_put(old, nr_old);
+}
+
+/* ---- GDT. ---- */
 
 static int frames_get(struct domain *d, const mfn_t *frames, unsigned int count)
 {
@@ -132,25 +134,10 @@ static int frames_get(struct domain *d, const mfn_t *frames, unsigned int count)
     return 0;
 }
 
-/* Show the new frames to the CPU in place of the old ones, then put those. */
-static void gdt_replace(struct vcpu *v, const mfn_t *frames, unsigned int count,
-                        uint32_t entries)
+static void gdt_replace(struct vcpu *v, const mfn_t *frames, unsigned int count)
 {
-    struct arch_vcpu *a = &v->arch;
-    unsigned int old_count = a->nr_gdt_frames;
-    mfn_t old[GDT_GUEST_PAGES];
-
-    for (unsigned int i = 0; i < GDT_GUEST_PAGES; i++) {
-        old[i] = a->gdt_frame[i];
-        a->gdt_frame[i] = i < count ? frames[i] : 0;
-        a->perdomain_l1[i] = i < count ? frame_entry(frames[i], MAP_RW)
-                                       : image_page(zero_page, MAP_RO);
-    }
-    a->nr_gdt_frames = count;
-    a->gdt_entries = entries;
-
-    tlb_flush_domain(v->domain);
-    frames_put(old, old_count);
+    pages_replace(v, 0, GDT_GUEST_PAGES, frames, count,
+                  image_page(zero_page, MAP_RO));
 }
 
 int descriptor_set_gdt(struct vcpu *v, const mfn_t *frames, uint32_t entries)
@@ -165,7 +152,7 @@ int descriptor_set_gdt(struct vcpu *v, const mfn_t *frames, uint32_t entries)
     int rc = frames_get(d, frames, count);
 
     if (!rc)
-        gdt_replace(v, frames, count, entries);
+        gdt_replace(v, frames, count);
     spin_unlock(&d->pt_lock);
 
     return rc;
@@ -239,20 +226,7 @@ int descriptor_set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
 
 void descriptor_unmap_ldt(struct vcpu *v)
 {
-    uint64_t *ldt = v->arch.perdomain_l1 + GDT_PAGES;
-    mfn_t mapped[LDT_PAGES];
-    unsigned int count = 0;
-
-    for (unsigned int i = 0; i < LDT_PAGES; i++) {
-        if (ldt[i] & PTE_PRESENT)
-            mapped[count++] = pte_frame(ldt[i]);
-        ldt[i] = 0;
-    }
-    if (!count)
-        return;
-
-    tlb_flush_domain(v->domain);
-    frames_put(mapped, count);
+    pages_replace(v, GDT_PAGES, LDT_PAGES, NULL, 0, 0);
 }
 
 static bool in_ldt(const struct vcpu *v, uint64_t address)
@@ -326,10 +300,8 @@ void arch_vcpu_release(struct vcpu *v)
     }
 
     spin_lock(&d->pt_lock);
-    if (a->perdomain_l1) {
-        descriptor_unmap_ldt(v);
-        gdt_replace(v, NULL, 0, 0);
-    }
+    descriptor_unmap_ldt(v);
+    gdt_replace(v, NULL, 0);
     a->ldt_entries = 0;
     table_put(&a->user_table);
     table_put(&a->kernel_table);

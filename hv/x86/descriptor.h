@@ -18,6 +18,9 @@
 
 struct vcpu;
 
+#define VCPU_PAGES  32u /* of the per-domain area: GDT, then LDT */
+#define HV_GDT_PAGE 14u /* the hypervisor's among them */
+
 static inline uint64_t vcpu_gdt_address(unsigned int vcpu)
 {
     return PERDOMAIN_BASE + ((uint64_t)vcpu << PERDOMAIN_VCPU_SHIFT);
@@ -28,9 +31,9 @@ static inline uint64_t vcpu_ldt_address(unsigned int vcpu)
     return vcpu_gdt_address(vcpu) + 16 * PAGE_SIZE;
 }
 
-/* arch_vcpu_init()'s part: find the vCPU's entries in the per-domain area,
- * which arch_domain_init() has made, and give it an empty GDT. */
-void descriptor_vcpu_init(struct vcpu *v);
+/* arch_vcpu_init()'s part: make the vCPU's entries in the per-domain area,
+ * with an empty GDT: 0 or -ENOMEM. */
+int descriptor_vcpu_init(struct vcpu *v);
 
 /* The CPU faulted at @address.  If it is in the LDT of @v, and the guest maps
  * that page of its LDT with valid descriptors, map it: true, try again. */
