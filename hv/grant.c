@@ -26,6 +26,8 @@
 #define PTE_AVAIL_SHIFT 9
 #define PTE_AVAIL_MASK  7u
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 union item {
     struct gnttab_map_grant_ref map;
     struct gnttab_unmap_grant_ref unmap;
@@ -52,18 +54,23 @@ static void hold(struct domain *d)
     atomic_add_return(&d->refs, 1);
 }
 
+static __attribute__((noinline)) struct domain *
+batch_find(struct batch *b, unsigned int side, uint16_t id)
+{
+    if (b->domain[side] != NULL)
+        domain_put(b->domain[side]);
+    return b->domain[side] = domain_get(id);
+}
+
 /* The domain, valid until the end of the batch or the next call for this
  * side; NULL if there is none, or it is being destroyed. */
-static struct domain *batch_domain(struct batch *b, unsigned int side,
-                                   uint16_t id)
+static inline struct domain *batch_domain(struct batch *b, unsigned int side,
+                                          uint16_t id)
 {
     struct domain *d = b->domain[side];
 
-    if (d == NULL || d->id != id) {
-        if (d != NULL)
-            domain_put(d);
-        d = b->domain[side] = domain_get(id);
-    }
+    if (d == NULL || d->id != id)
+        d = batch_find(b, side, id);
     if (d != NULL && read_once(&d->state) != DOMAIN_DYING)
         return d;
     refuse_reason("no domain has this id, or it is being destroyed");
@@ -114,7 +121,7 @@ static int16_t map_count(struct domain *mapper, struct domain *granter,
     return status;
 }
 
-static void map_discount(struct domain *granter, uint32_t ref, uint32_t flags)
+static inline void map_discount(struct domain *granter, uint32_t ref, uint32_t flags)
 {
     spin_lock(&granter->grants->lock);
     grant_discount(granter->grants, ref, flags);
@@ -164,6 +171,7 @@ static int16_t map_frame(struct vcpu *v, struct domain *granter,
     m->ref = op->ref;
     m->frame = frame;
     store_release(&m->flags, op->flags & RECORDED);
+    op->handle = m->handle;
     op->dev_bus_addr = (uint64_t)frame << PAGE_SHIFT;
 
     return GNTST_okay;
@@ -174,7 +182,7 @@ static int16_t map(struct batch *b, union item *item)
     struct gnttab_map_grant_ref *op = &item->map;
     struct grant_table *gt = b->v->domain->grants;
     struct domain *granter;
-    uint32_t handle;
+    struct maptrack *m;
     int16_t status;
 
     if (!(op->flags & MAPPED))
@@ -182,15 +190,13 @@ static int16_t map(struct batch *b, union item *item)
     granter = batch_domain(b, 0, op->dom);
     if (granter == NULL)
         return GNTST_bad_domain;
-    handle = maptrack_alloc(gt);
-    if (handle == MAPTRACK_NONE)
+    m = maptrack_alloc(gt);
+    if (m == NULL)
         return fail(GNTST_no_space, "no room for another mapping's record");
-    status = map_frame(b->v, granter, op, maptrack_at(gt, handle));
-    if (status == GNTST_okay) {
-        op->handle = handle;
-    } else {
+    status = map_frame(b->v, granter, op, m);
+    if (status != GNTST_okay) {
         spin_lock(&gt->lock);
-        maptrack_free(gt, handle);
+        maptrack_free(gt, m);
         spin_unlock(&gt->lock);
     }
     return status;
@@ -226,21 +232,20 @@ static struct maptrack *record_begin(struct grant_table *gt, uint32_t handle)
 
 /* @done is no more mapped.  The granter if the record's reference on it is
  * now the caller's to drop, else NULL. */
-static struct domain *record_end(struct grant_table *gt, uint32_t handle,
+static struct domain *record_end(struct grant_table *gt, struct maptrack *m,
                                  uint32_t done)
 {
-    struct maptrack *m = maptrack_at(gt, handle);
     struct domain *granter = m->granter;
-    bool last;
+    uint32_t left = m->flags & ~(done | BUSY);
 
     spin_lock(&gt->lock);
-    m->flags &= ~(done | BUSY);
-    last = !(m->flags & MAPPED);
-    if (last)
-        maptrack_free(gt, handle);
+    if (left & MAPPED)
+        write_once(&m->flags, left);
+    else
+        maptrack_free(gt, m);
     spin_unlock(&gt->lock);
 
-    return last ? granter : NULL;
+    return left & MAPPED ? NULL : granter;
 }
 
 /* Take down what @u names of the mapping: *done. */
@@ -295,7 +300,7 @@ static int16_t unmap_handle(struct vcpu *v, const struct unmap *u)
     status = unmap_parts(v, u, m, &done);
     if (done != 0)
         give_back(m, done);
-    granter = record_end(gt, u->handle, done);
+    granter = record_end(gt, m, done);
     if (granter != NULL)
         domain_put(granter);
 
@@ -378,7 +383,7 @@ static void double_unlock(struct grant_table *a, struct grant_table *b)
 }
 
 /* A reference on the frame, and for the destination a use as writable. */
-static int16_t side_claim(struct side *s, uint16_t copier)
+static ALWAYS_INLINE int16_t side_claim(struct side *s, uint16_t copier)
 {
     struct page *page;
     uint32_t frame;
@@ -400,7 +405,7 @@ static int16_t side_claim(struct side *s, uint16_t copier)
     return GNTST_okay;
 }
 
-static void side_release(const struct side *s)
+static ALWAYS_INLINE void side_release(const struct side *s)
 {
     if (s->is_grant)
         grant_unclaim(s->domain->grants, s->ref, s->write);
@@ -521,7 +526,6 @@ static const struct op {
 #undef SHOWN
 #undef STATUS
 };
-#define NR_OPS (sizeof(ops) / sizeof(ops[0]))
 _Static_assert(offsetof(struct gnttab_map_grant_ref, dom) == 16 &&
                    sizeof(struct gnttab_map_grant_ref) == 32,
                "what map writes back is the last 16 bytes");
@@ -538,7 +542,7 @@ static __attribute__((noinline)) void record_refusal(struct vcpu *v,
 }
 
 /* One item: 0 or -EFAULT. */
-static int run_item(struct batch *b, const struct op *op, char *guest)
+static ALWAYS_INLINE int run_item(struct batch *b, const struct op *op, char *guest)
 {
     union item item;
     int16_t status;
@@ -557,8 +561,10 @@ static int run_item(struct batch *b, const struct op *op, char *guest)
     return -EFAULT;
 }
 
-static long run_batch(struct vcpu *v, const struct op *op, char *guest,
-                      unsigned int count)
+/* Inline, so that each operation has a loop of its own: what @op says is a
+ * constant there. */
+static ALWAYS_INLINE long run_batch(struct vcpu *v, const struct op *op,
+                                    char *guest, unsigned int count)
 {
     struct batch b = { .v = v };
     long rc = 0;
@@ -741,10 +747,17 @@ long do_grant_table_op(struct vcpu *v, uint32_t cmd, void *arg, uint32_t count)
 {
     if ((int32_t)count < 0)
         return -EINVAL;
-    if (cmd < NR_OPS && ops[cmd].run != NULL)
-        return run_batch(v, &ops[cmd], arg, count);
 
     switch (cmd) {
+    case GNTTABOP_map_grant_ref:
+        return run_batch(v, &ops[GNTTABOP_map_grant_ref], arg, count);
+    case GNTTABOP_unmap_grant_ref:
+        return run_batch(v, &ops[GNTTABOP_unmap_grant_ref], arg, count);
+    case GNTTABOP_copy:
+        return run_batch(v, &ops[GNTTABOP_copy], arg, count);
+    case GNTTABOP_unmap_and_replace:
+    case GNTTABOP_swap_grant_ref:
+        return run_batch(v, &ops[cmd], arg, count);
     case GNTTABOP_setup_table:
         return setup_table(v, arg, count);
     case GNTTABOP_query_size:

@@ -36,7 +36,6 @@
 #define GRANT_INIT_FRAMES  1u
 #define GRANT_PER_FRAME    512u
 #define MAPTRACK_MAX_PAGES 511u
-#define MAPTRACK_NONE      (~0u)
 
 /*
  * How one entry is in use; the guest cannot see or change it.  Copies are
@@ -67,11 +66,14 @@ _Static_assert(sizeof(struct grant_active) == 32, "128 a page");
  */
 struct maptrack {
     struct domain *granter;
-    uint64_t pte_maddr; /* where the PTE stands */
+    union {
+        uint64_t pte_maddr;    /* where the PTE stands */
+        struct maptrack *next; /* while it is free */
+    };
     uint32_t ref;
-    uint32_t flags;     /* GNTMAP_* that are still in force; 0: free */
+    uint32_t flags;  /* GNTMAP_* that are still in force; 0: free */
     uint32_t frame;
-    uint32_t next_free; /* handle, while free */
+    uint32_t handle; /* its own number, constant */
 };
 _Static_assert(sizeof(struct maptrack) == 32, "128 a page");
 #define MAPTRACK_PER_PAGE 128u
@@ -90,8 +92,9 @@ struct grant_table {
     uint32_t nr_frames;
     uint32_t nr_active; /* entries in use by peers */
     uint32_t maptrack_limit; /* handles below it exist */
-    uint32_t maptrack_free, maptrack_used;
+    uint32_t maptrack_used;
     uint32_t released; /* where grant_release_mappings() stands */
+    struct maptrack *maptrack_free;
     struct maptrack **maptrack; /* a page of pointers, NULL until needed */
     union grant_entry *shared[GRANT_MAX_FRAMES]; /* [GST] direct map */
     struct grant_active *active[GRANT_MAX_FRAMES * ACTIVE_PER_FRAME];

@@ -85,17 +85,13 @@ static inline void grant_unclaim(struct grant_table *gt, uint32_t ref,
  * (and a use as writable).  @mask: the flags that must spell permit_access.
  * Lock of @d's table held.
  */
-static inline int16_t grant_claim(struct domain *d, uint32_t ref,
-                                  uint16_t peer, bool write, uint16_t mask,
-                                  uint32_t *frame)
+static inline __attribute__((always_inline)) int16_t
+grant_claim(struct domain *d, uint32_t ref, uint16_t peer, bool write,
+            uint16_t mask, uint32_t *frame)
 {
-    const union grant_entry wanted = {
-        .v1 = { .flags = GTF_permit_access, .domid = peer }
-    };
-    const union grant_entry look = {
-        .v1 = { .flags = write ? mask | GTF_readonly : mask, .domid = 0xffff }
-    };
-    uint16_t use = write ? GTF_reading | GTF_writing : GTF_reading;
+    static const uint16_t use[] = { GTF_reading, GTF_reading | GTF_writing };
+    const uint32_t wanted = (uint32_t)peer << 16 | GTF_permit_access;
+    const uint32_t look = 0xffff0000u | mask | (write ? GTF_readonly : 0);
     struct grant_table *gt = d->grants;
     union grant_entry *shared, e;
     struct page *page;
@@ -104,8 +100,9 @@ static inline int16_t grant_claim(struct domain *d, uint32_t ref,
         return grant_claim_rare(d, ref, peer, write, mask, frame);
     shared = grant_shared(gt, ref);
     e.raw = read_once(&shared->raw);
-    if (((e.raw ^ wanted.raw) & look.raw) != 0 ||
-        !atomic_cas(&shared->raw, &e.raw, e.raw | use))
+    /* Flags and domid are the lower half. */
+    if ((((uint32_t)e.raw ^ wanted) & look) != 0 ||
+        !atomic_cas(&shared->raw, &e.raw, e.raw | use[write]))
         return grant_claim_rare(d, ref, peer, write, mask, frame);
     *frame = e.v1.frame;
     page = page_get_mfn(e.v1.frame, d);
@@ -147,36 +144,32 @@ static inline void grant_discount(struct grant_table *gt, uint32_t ref,
 
 /* ---- Records of mappings. ---- */
 
-/* One page of records more, if there may be.  Lock held. */
-bool maptrack_grow(struct grant_table *gt);
+/* One page of records more: a free one, or NULL.  Lock held. */
+struct maptrack *maptrack_grow(struct grant_table *gt);
 
-/* A record for a new mapping, or MAPTRACK_NONE; its flags are 0 until the
- * caller sets them.  Takes the lock. */
-static inline uint32_t maptrack_alloc(struct grant_table *gt)
+/* A record for a new mapping, or NULL; its flags are 0 until the caller sets
+ * them.  Takes the lock. */
+static inline struct maptrack *maptrack_alloc(struct grant_table *gt)
 {
-    uint32_t handle;
+    struct maptrack *m;
 
     spin_lock(&gt->lock);
-    handle = gt->maptrack_free;
-    if (GRANT_LIKELY(handle != MAPTRACK_NONE) || maptrack_grow(gt)) {
-        handle = gt->maptrack_free;
-        gt->maptrack_free = maptrack_at(gt, handle)->next_free;
+    m = gt->maptrack_free;
+    if (GRANT_LIKELY(m != NULL) || (m = maptrack_grow(gt)) != NULL) {
+        gt->maptrack_free = m->next;
         gt->maptrack_used++;
     }
     spin_unlock(&gt->lock);
 
-    return handle;
+    return m;
 }
 
 /* Give one back.  Lock held. */
-static inline void maptrack_free(struct grant_table *gt, uint32_t handle)
+static inline void maptrack_free(struct grant_table *gt, struct maptrack *m)
 {
-    struct maptrack *m = maptrack_at(gt, handle);
-
     m->flags = 0;
-    m->granter = NULL;
-    m->next_free = gt->maptrack_free;
-    gt->maptrack_free = handle;
+    m->next = gt->maptrack_free;
+    gt->maptrack_free = m;
     gt->maptrack_used--;
 }
 

@@ -113,16 +113,15 @@ static void audit_entries(struct audit *a)
 }
 
 /* A record of this domain's, of a mapping it holds. */
-static void audit_record(struct audit *a, uint32_t handle)
+static void audit_record(struct audit *a, const struct maptrack *m)
 {
-    const struct maptrack *m = maptrack_at(a->domain->grants, handle);
     struct grant_table *gt = m->granter->grants;
     const struct grant_active *act = NULL;
 
     if (m->ref < grant_nr_entries(gt))
         act = grant_active(gt, m->ref);
     if (act == NULL || act->frame != m->frame || act->peer != a->domain->id)
-        differ(a, "mapping", handle, "it is not of what its grant says");
+        differ(a, "mapping", m->handle, "it is not of what its grant says");
     if (m->flags & GNTMAP_device_map)
         page_audit_expect(m->frame, m->flags & GNTMAP_readonly ? PAGE_NONE :
                                                                  PAGE_WRITABLE);
@@ -134,14 +133,18 @@ static void audit_records(struct audit *a)
     uint32_t used = 0, free = 0;
 
     for (uint32_t i = 0; i < gt->maptrack_limit; i++) {
-        if (maptrack_at(gt, i)->flags == 0)
+        const struct maptrack *m = maptrack_at(gt, i);
+
+        if (m->handle != i)
+            differ(a, "mapping", i, "its record bears another number");
+        if (m->flags == 0)
             continue;
-        audit_record(a, i);
+        audit_record(a, m);
         used++;
     }
-    for (uint32_t i = gt->maptrack_free;
-         i != MAPTRACK_NONE && free <= gt->maptrack_limit; free++)
-        i = maptrack_at(gt, i)->next_free;
+    for (const struct maptrack *m = gt->maptrack_free;
+         m != NULL && free <= gt->maptrack_limit; m = m->next)
+        free++;
     if (used != gt->maptrack_used || used + free != gt->maptrack_limit)
         differ(a, "mappings", used, "used and free ones are not all");
 }

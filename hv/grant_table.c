@@ -78,7 +78,6 @@ int grant_domain_init(struct domain *d)
     d->grants = alloc_page_memory();
     if (d->grants == NULL)
         return -ENOMEM;
-    d->grants->maptrack_free = MAPTRACK_NONE;
     if (grant_table_grow(d, GRANT_INIT_FRAMES) != 0) {
         grant_domain_destroy(d);
         return -ENOMEM;
@@ -207,32 +206,32 @@ int16_t grant_claim_rare(struct domain *d, uint32_t ref, uint16_t peer,
 
 /* ---- Records of mappings. ---- */
 
-bool maptrack_grow(struct grant_table *gt)
+struct maptrack *maptrack_grow(struct grant_table *gt)
 {
     uint32_t first = gt->maptrack_limit;
     struct maptrack *page;
 
     if (first == MAPTRACK_MAX_PAGES * MAPTRACK_PER_PAGE)
-        return false;
+        return NULL;
     if (gt->maptrack == NULL)
         gt->maptrack = alloc_page_memory();
     page = gt->maptrack ? alloc_page_memory() : NULL;
     if (page == NULL)
-        return false;
+        return NULL;
     gt->maptrack[first / MAPTRACK_PER_PAGE] = page;
-    for (uint32_t i = 0; i < MAPTRACK_PER_PAGE; i++)
-        page[i].next_free = first + i + 1;
-    page[MAPTRACK_PER_PAGE - 1].next_free = gt->maptrack_free;
-    gt->maptrack_free = first;
+    for (uint32_t i = 0; i < MAPTRACK_PER_PAGE; i++) {
+        page[i].handle = first + i;
+        page[i].next = &page[i + 1];
+    }
+    page[MAPTRACK_PER_PAGE - 1].next = NULL; /* there was no free one */
     gt->maptrack_limit = first + MAPTRACK_PER_PAGE;
 
-    return true;
+    return page;
 }
 
 /* The records of a dying domain: none of its vCPUs runs any more. */
-static void release_record(struct grant_table *gt, uint32_t handle)
+static void release_record(struct grant_table *gt, struct maptrack *m)
 {
-    struct maptrack *m = maptrack_at(gt, handle);
     struct domain *granter = m->granter;
     struct page *page = page_of(m->frame);
     uint32_t flags = m->flags;
@@ -246,7 +245,7 @@ static void release_record(struct grant_table *gt, uint32_t handle)
         page_put(page);
     }
     spin_lock(&gt->lock);
-    maptrack_free(gt, handle);
+    maptrack_free(gt, m);
     spin_unlock(&gt->lock);
     domain_put(granter);
 }
@@ -258,10 +257,12 @@ bool grant_release_mappings(struct domain *d, unsigned int budget)
     if (gt == NULL)
         return true;
     for (; gt->released < gt->maptrack_limit; gt->released++) {
+        struct maptrack *m = maptrack_at(gt, gt->released);
+
         if (budget-- == 0)
             return false;
-        if (maptrack_at(gt, gt->released)->flags != 0)
-            release_record(gt, gt->released);
+        if (m->flags != 0)
+            release_record(gt, m);
     }
     return true;
 }

@@ -1094,7 +1094,8 @@ START_TEST(the_audit_finds_what_is_wrong)
     FINDS(gt->nr_active, 2);
     FINDS(gt->lock.held, 1);
     FINDS(mapper->maptrack_used, 2);
-    FINDS(mapper->maptrack_free, MAPTRACK_NONE);
+    FINDS(mapper->maptrack_free, NULL);
+    FINDS(m->handle, 7);
     FINDS(page_of(world[1].own[0])->count, PAGE_ALLOCATED | PAGE_RAM | 2);
     FINDS(page_of(world[1].own[0])->type, PAGE_WRITABLE | 1);
 #undef FINDS
