@@ -123,7 +123,7 @@ $(B)/disk.img: tools/make-disk.sh
 
 all: $(B)/belfry.elf $(GUESTS) $(B)/belfry
 
-.PHONY: all deps run test bench fuzz soak stats headers help clean new-guest new-pair image run-linux
+.PHONY: all deps run test bench fuzz soak stats headers help clean new-guest new-pair image run-linux run-grub
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -141,6 +141,10 @@ run-linux:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all
 	@sh tools/linux/run.sh $(B) $(VCPUS)
+run-grub:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all
+	@sh tools/linux/run-grub.sh $(B)
 
 # ---- Host tests: one program a file of tests/unit, ASan and UBSan; those
 # whose name ends in _threads also under TSan. ---------------------------------
@@ -213,6 +217,7 @@ help:
 	@echo "  make new-guest NAME=x  a guest of 15 lines that builds and boots"
 	@echo "  make new-pair NAME=x   a frontend and a backend over a ring"
 	@echo "  make run-linux VCPUS=n Debian's kernel as a domain, on our disk"
+	@echo "  make run-grub          Debian's GRUB for Xen, which boots that kernel"
 	@echo "  make bench             cost in instructions, beside Xen and seL4"
 	@echo "  make fuzz, make soak   longer suites"
 	@echo "  make stats             lines of code"

@@ -126,6 +126,7 @@ bool parse_size(const char *text, uint64_t *bytes);
 /* The verbs. */
 enum status verb_image(const struct options *options);
 enum status verb_check(const struct options *options);
+enum status verb_unpack(const struct options *options);
 enum status verb_run(const struct options *options);
 enum status verb_stop(const struct options *options);
 enum status verb_runs(const struct options *options);

@@ -5,9 +5,14 @@
  */
 #include "tools/bzimage.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <lz4.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/belfry.h"
@@ -112,7 +117,7 @@ static bool unpack(struct bytes *in, int fd, uint64_t *size, const char **why)
     *why = "its compressed kernel is damaged";
     while (block && (n = unpack_block(in, block)) > 0) {
         if (!write_all(fd, block, (size_t)n)) {
-            *why = "there is no room for the unpacked kernel in a temporary file";
+            *why = "there is no room for the unpacked kernel";
             n = -1;
             break;
         }
@@ -123,8 +128,8 @@ static bool unpack(struct bytes *in, int fd, uint64_t *size, const char **why)
     return n == 0 && *size > 0;
 }
 
-char *bzimage_unpack(const uint8_t *bytes, uint64_t size, uint64_t *kernel_size,
-                     const char **why)
+char *bzimage_unpack(const uint8_t *bytes, uint64_t size, const char *prefix,
+                     uint64_t *kernel_size, const char **why)
 {
     struct bytes payload;
     uint32_t magic;
@@ -138,9 +143,8 @@ char *bzimage_unpack(const uint8_t *bytes, uint64_t size, uint64_t *kernel_size,
     *why = "its kernel is not compressed by LZ4; give the vmlinux file itself (Linux's scripts/extract-vmlinux makes it)";
     if (!take_word(&payload, &magic) || magic != LZ4_LEGACY_MAGIC)
         return NULL;
-    *why = "there is no room for a temporary file";
-    path = text_of("%s/belfry-kernel-XXXXXX",
-                   getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    *why = "no file can be made for the unpacked kernel";
+    path = text_of("%s-XXXXXX", prefix);
     fd = mkstemp(path);
     good = fd >= 0 && unpack(&payload, fd, kernel_size, why);
     if (fd >= 0)
@@ -152,4 +156,56 @@ char *bzimage_unpack(const uint8_t *bytes, uint64_t size, uint64_t *kernel_size,
     free(path);
 
     return NULL;
+}
+
+static uint8_t *map(const char *path, uint64_t *size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *bytes = MAP_FAILED;
+    struct stat st;
+
+    if (fd >= 0 && !fstat(fd, &st)) {
+        *size = (uint64_t)st.st_size;
+        bytes = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
+    }
+    if (bytes == MAP_FAILED)
+        complain("%s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+
+    return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+static enum status put_in_place(const char *unpacked, const char *output)
+{
+    if (chmod(unpacked, 0644) || rename(unpacked, output)) {
+        complain("%s: %s", output, strerror(errno));
+        unlink(unpacked);
+        return STATUS_FAILED;
+    }
+
+    return STATUS_FINE;
+}
+
+enum status verb_unpack(const struct options *options)
+{
+    const char *why = "it is no bzImage";
+    enum status status = STATUS_FAILED;
+    char *unpacked = NULL;
+    uint64_t size, kernel_size;
+    uint8_t *bytes = map(options->args[0], &size);
+
+    if (!bytes)
+        return STATUS_FAILED;
+    if (bzimage_is_one(bytes, size))
+        unpacked = bzimage_unpack(bytes, size, options->args[1], &kernel_size,
+                                  &why);
+    munmap(bytes, size);
+    if (unpacked)
+        status = put_in_place(unpacked, options->args[1]);
+    else
+        complain("%s: no kernel unpacked: %s", options->args[0], why);
+    free(unpacked);
+
+    return status;
 }

@@ -10,9 +10,9 @@
 
 bool bzimage_is_one(const uint8_t *bytes, uint64_t size);
 
-/* Unpack the kernel into a new temporary file, whose name the caller frees;
- * NULL with a sentence's end in *why. */
-char *bzimage_unpack(const uint8_t *bytes, uint64_t size, uint64_t *kernel_size,
-                     const char **why);
+/* Unpack the kernel into a new file, whose name begins with @prefix and is
+ * the caller's to free; NULL with a sentence's end in *why. */
+char *bzimage_unpack(const uint8_t *bytes, uint64_t size, const char *prefix,
+                     uint64_t *kernel_size, const char **why);
 
 #endif

@@ -214,11 +214,15 @@ static bool unpack_kernel(struct system *system, struct system_file *file,
 {
     uint8_t *bytes = file->unpacked ? NULL : map_file(file);
     uint64_t size = file->size;
-    const char *why = "";
+    const char *why = "", *temporary = getenv("TMPDIR");
     bool good = true;
+    char *prefix;
 
     if (bytes && bzimage_is_one(bytes, size)) {
-        file->unpacked = bzimage_unpack(bytes, size, &file->size, &why);
+        prefix = text_of("%s/belfry-kernel", temporary ? temporary : "/tmp");
+        file->unpacked =
+            bzimage_unpack(bytes, size, prefix, &file->size, &why);
+        free(prefix);
         good = file->unpacked != NULL;
     }
     if (bytes)

@@ -22,6 +22,10 @@ const struct command commands[] = {
       "would be right.  Status 1 if there is one.",
       TAKES_IMAGE | TAKES_MACHINE | TAKES_JSON, 1, 1, COMPLETE_FILE,
       verb_check },
+    { "unpack", "BZIMAGE FILE", "take the kernel out of a Linux bzImage",
+      "Images take a bzImage as it is; this is for what else wants the ELF "
+      "file inside it.",
+      0, 2, 2, COMPLETE_FILE, verb_unpack },
     { "run", "IMAGE [-- QEMU ARGS]", "boot an image in QEMU",
       "The status is the guests' verdict: 0 pass, 1 fail, 2 the hypervisor "
       "stopped itself; 6 when the time was up.  On a terminal the console is "
