@@ -68,18 +68,24 @@ static OUT_OF_LINE bool wake_pollers(struct evtchn_domain *d, uint32_t port)
     return woken;
 }
 
+static ALWAYS_INLINE bool is_masked(const struct evtchn_domain *d,
+                                    unsigned int port)
+{
+    return bit_test(mask_words(d), port);
+}
+
 /*
  * It became pending while masked: no upcall, unless unmask finds it.  Who
  * takes `waiting` back counts it: unmask, or we, if the mask went in between
  * (then whoever cleared it saw the pending bit).
  */
 static ALWAYS_INLINE void raise_masked(struct evtchn_domain *d,
-                                       struct evtchn *chn, uint64_t stamp)
+                                       struct evtchn *chn, unsigned int port,
+                                       uint64_t stamp)
 {
     chn->n.masked++;
     store_seq_cst(&chn->waiting, 1);
-    if (UNLIKELY(!bit_test(mask_words(d), chn->port)) &&
-        atomic_xchg(&chn->waiting, 0)) {
+    if (UNLIKELY(!is_masked(d, port)) && atomic_xchg(&chn->waiting, 0)) {
         chn->n.masked--;
         chn->n.last_prompt = stamp;
     }
@@ -87,18 +93,19 @@ static ALWAYS_INLINE void raise_masked(struct evtchn_domain *d,
 
 /* The rest of raise() while some vCPU polls. */
 static OUT_OF_LINE void raise_polled(struct evtchn_domain *d,
-                                     struct evtchn *chn, uint64_t stamp)
+                                     struct evtchn *chn, unsigned int port,
+                                     uint64_t stamp)
 {
-    bool polled = wake_pollers(d, chn->port);
+    bool polled = wake_pollers(d, port);
 
-    if (!bit_test(mask_words(d), chn->port)) {
-        notify(notified_vcpu(d, chn), chn->port);
+    if (!is_masked(d, port)) {
+        notify(notified_vcpu(d, chn), port);
         polled = true;
     }
     if (polled)
         chn->n.last_prompt = stamp;
     else
-        raise_masked(d, chn, stamp);
+        raise_masked(d, chn, port, stamp);
 }
 
 static ALWAYS_INLINE void raise(struct evtchn_domain *d, struct evtchn *chn)
@@ -114,9 +121,9 @@ static ALWAYS_INLINE void raise(struct evtchn_domain *d, struct evtchn *chn)
     }
     chn->n.pending_since = stamp;
     if (UNLIKELY(load_seq_cst(&d->nr_polling) != 0)) {
-        raise_polled(d, chn, stamp);
-    } else if (bit_test(mask_words(d), port)) {
-        raise_masked(d, chn, stamp);
+        raise_polled(d, chn, port, stamp);
+    } else if (is_masked(d, port)) {
+        raise_masked(d, chn, port, stamp);
     } else {
         chn->n.last_prompt = stamp;
         notify(notified_vcpu(d, chn), port);
