@@ -8,7 +8,6 @@
 #include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
-#include "hv/refused.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/page.h"
 
@@ -21,7 +20,6 @@
 
 #define M2P_EXTENT   0x200000u
 #define E820_RAM     1u
-#define E820_ENTRIES 1u
 
 struct e820_entry {
     uint64_t address, size;
@@ -30,19 +28,13 @@ struct e820_entry {
 
 /* ---- Reservations. ---- */
 
-/* Do extent @i, whose number in the guest's list is @frame: true if done. */
-typedef bool extent_function(struct domain *d,
-                             const struct xen_memory_reservation *r,
-                             uint64_t i, xen_pfn_t frame);
-
 /* Tell the guest which frame it got, or take it back. */
-static bool extent_publish(struct domain *d,
-                           const struct xen_memory_reservation *r, uint64_t i,
+static bool extent_publish(struct domain *d, void *list, uint64_t i,
                            struct page *page)
 {
     xen_pfn_t mfn = mfn_of(page);
 
-    if (!guest_copy_to_offset(r->extent_start.p, i, &mfn, sizeof(mfn)))
+    if (!guest_copy_to_offset(list, i, &mfn, sizeof(mfn)))
         return true;
 
     if (page_get(page, d)) {
@@ -50,30 +42,6 @@ static bool extent_publish(struct domain *d,
         page_put(page);
     }
     return false;
-}
-
-static bool extent_increase(struct domain *d,
-                            const struct xen_memory_reservation *r, uint64_t i,
-                            xen_pfn_t frame)
-{
-    struct page *page = r->extent_order ? NULL : domain_page_alloc(d);
-
-    (void)frame;
-    if (!page)
-        return false;
-    return !r->extent_start.p || extent_publish(d, r, i, page);
-}
-
-static bool extent_populate(struct domain *d,
-                            const struct xen_memory_reservation *r, uint64_t i,
-                            xen_pfn_t frame)
-{
-    struct page *page = r->extent_order ? NULL : domain_page_alloc(d);
-
-    if (!page)
-        return false;
-    write_once(&m2p[mfn_of(page)], frame);
-    return extent_publish(d, r, i, page);
 }
 
 /* A page that is still mapped or pinned stays what it is until the last such
@@ -92,18 +60,37 @@ static bool frame_release(struct domain *d, mfn_t mfn)
     return !shared;
 }
 
-static bool extent_decrease(struct domain *d,
-                            const struct xen_memory_reservation *r, uint64_t i,
-                            xen_pfn_t frame)
+static bool extent_release(struct domain *d, mfn_t first, unsigned int order)
 {
-    (void)i;
-    for (uint64_t j = 0; j < 1ULL << r->extent_order; j++)
-        if (!frame_release(d, frame + j))
+    for (uint64_t i = 0; i < 1ULL << order; i++)
+        if (!frame_release(d, first + i))
             return false;
     return true;
 }
 
-/* May this be begun at all?  All that is wrong with it means "none done". */
+/* Do extent @i of the guest's list: true if done.  The list has the frames
+ * to release, or the guest's numbers of those to populate, and takes those
+ * that it got; increase_reservation may do without one. */
+static bool extent_do(struct domain *d, uint32_t op,
+                      const struct xen_memory_reservation *r, uint64_t i)
+{
+    bool increase = op == XENMEM_increase_reservation;
+    void *list = r->extent_start.p;
+    xen_pfn_t number = M2P_INVALID;
+    struct page *page;
+
+    if (!increase && guest_copy_from_offset(&number, list, i, sizeof(number)))
+        return false;
+    if (op == XENMEM_decrease_reservation)
+        return extent_release(d, number, r->extent_order);
+    page = r->extent_order ? NULL : domain_page_alloc(d);
+    if (!page)
+        return false;
+    write_once(&m2p[mfn_of(page)], number);
+    return (increase && !list) || extent_publish(d, list, i, page);
+}
+
+/* May this be begun at all?  Only with a domain's own reservation. */
 static bool reservation_ok(const struct vcpu *v, uint32_t op,
                            const struct xen_memory_reservation *r)
 {
@@ -111,53 +98,33 @@ static bool reservation_ok(const struct vcpu *v, uint32_t op,
     uint32_t bits = XENMEMF_get_address_bits(r->mem_flags);
 
     if (r->domid != DOMID_SELF && r->domid != v->domain->id)
-        return refuse(false, "only a domain's own reservation can be changed");
+        return false;
     if (r->nr_extents > UINT32_MAX >> EXTENT_SHIFT ||
         r->extent_order > ORDER_MAX || (bits && bits <= PAGE_SHIFT))
-        return refuse(false, "too many extents, or of no sensible size");
-    if (op == XENMEM_increase_reservation && !list)
-        return true;
-    return guest_range_ok(list, r->nr_extents * sizeof(xen_pfn_t));
+        return false;
+    return (op == XENMEM_increase_reservation && !list) ||
+           guest_range_ok(list, r->nr_extents * sizeof(xen_pfn_t));
 }
 
-static long reservation_run(struct vcpu *v, uint32_t op, uint64_t start,
-                            const struct xen_memory_reservation *r,
-                            extent_function *function)
-{
-    uint64_t i;
-
-    for (i = start; i < r->nr_extents; i++) {
-        xen_pfn_t frame = 0;
-
-        if (i != start && hypercall_preempt_check()) {
-            current_regs()->rdi = op | i << EXTENT_SHIFT;
-            return hypercall_restart(v);
-        }
-        if (op != XENMEM_increase_reservation &&
-            guest_copy_from_offset(&frame, r->extent_start.p, i,
-                                   sizeof(frame)))
-            break;
-        if (!function(v->domain, r, i, frame))
-            break;
-    }
-
-    return (long)i;
-}
-
+/* Returns how many are done, also where something is wrong, as on Xen. */
 static long reservation(struct vcpu *v, uint32_t op, uint64_t start, void *arg)
 {
-    static extent_function *const functions[] = {
-        [XENMEM_increase_reservation] = extent_increase,
-        [XENMEM_decrease_reservation] = extent_decrease,
-        [XENMEM_populate_physmap] = extent_populate,
-    };
     struct xen_memory_reservation r;
+    uint64_t i;
 
     if (guest_copy_from(&r, arg, sizeof(r)) || start >= r.nr_extents ||
         !reservation_ok(v, op, &r))
         return (long)start;
 
-    return reservation_run(v, op, start, &r, functions[op]);
+    for (i = start; i < r.nr_extents; i++) {
+        if (i != start && hypercall_preempt_check()) {
+            current_regs()->rdi = op | i << EXTENT_SHIFT;
+            return hypercall_restart(v);
+        }
+        if (!extent_do(v->domain, op, &r, i))
+            break;
+    }
+    return (long)i;
 }
 
 /* ---- Questions. ---- */
@@ -180,19 +147,16 @@ static long domain_total(const struct domain *d, uint32_t op)
 static long ask_total(const struct vcpu *v, uint32_t op, const void *arg)
 {
     struct xen_memory_domain which;
+    struct domain *d;
+    long total;
 
     if (guest_copy_from(&which, arg, sizeof(which)))
         return -EFAULT;
-    if (which.domid == DOMID_SELF || which.domid == v->domain->id)
-        return domain_total(v->domain, op);
-
-    struct domain *d = domain_get(which.domid);
-
+    d = domain_get(which.domid == DOMID_SELF ? v->domain->id : which.domid);
     if (!d)
         return -ESRCH;
-
-    long total = v->domain->privileged ? domain_total(d, op) : -EPERM;
-
+    total = d == v->domain || v->domain->privileged ? domain_total(d, op) :
+                                                      -EPERM;
     domain_put(d);
     return total;
 }
@@ -241,8 +205,7 @@ static long memory_map(const struct vcpu *v, void *arg)
 
     if (guest_copy_from(&map, arg, sizeof(map)))
         return -EFAULT;
-    if (map.nr_entries > E820_ENTRIES)
-        map.nr_entries = E820_ENTRIES;
+    map.nr_entries = map.nr_entries != 0;
     if (map.nr_entries &&
         guest_copy_to(map.buffer.p, &entry, sizeof(entry)))
         return -EFAULT;
