@@ -310,7 +310,7 @@ static bool uses_breakpoints(const struct vcpu *v)
     return v->arch.debugreg[7] & 0xff;
 }
 
-static void load_debug_registers(const struct vcpu *v)
+void cpu_load_debug_registers(const struct vcpu *v)
 {
     write_dr0(v->arch.debugreg[0]);
     write_dr1(v->arch.debugreg[1]);
@@ -369,7 +369,7 @@ void cpu_switch_to(struct vcpu *next)
     load_segments(&next->arch);
     fpu_restore(next);
     if (uses_breakpoints(next))
-        load_debug_registers(next);
+        cpu_load_debug_registers(next);
     *current_regs() = next->regs;
     if (next->arch.runstate_area)
         vcpu_runstate_write(next);

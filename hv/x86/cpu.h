@@ -106,6 +106,8 @@ void vcpu_toggle_mode(struct vcpu *v);
 
 /* Load the LDT of the vCPU, which is current. */
 void cpu_load_ldt(struct vcpu *v);
+/* Load its debug registers. */
+void cpu_load_debug_registers(const struct vcpu *v);
 /* FPU state as after FNINIT, in the vCPU's save area. */
 void cpu_fpu_init_area(void *area);
 

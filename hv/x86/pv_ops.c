@@ -57,36 +57,46 @@ long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe,
     return 0;
 }
 
+/* NULL for what never comes: 32-bit code has no way in (docs/security.md,
+ * X10). */
+static struct guest_entry *callback_of(struct arch_vcpu *a, uint16_t type)
+{
+    switch (type) {
+    case CALLBACKTYPE_event:
+        return &a->event_callback;
+    case CALLBACKTYPE_failsafe:
+        return &a->failsafe_callback;
+    case CALLBACKTYPE_syscall:
+        return &a->syscall_callback;
+    case CALLBACKTYPE_nmi:
+        return &a->nmi_callback;
+    default:
+        return NULL;
+    }
+}
+
+static bool is_callback32(uint16_t type)
+{
+    return type == CALLBACKTYPE_syscall32 || type == CALLBACKTYPE_sysenter;
+}
+
 static long callback_register(struct vcpu *v, const void *arg)
 {
     struct callback_register reg;
-    bool mask;
+    struct guest_entry *entry;
 
     if (guest_copy_from(&reg, arg, sizeof(reg)))
         return -EFAULT;
     if (!guest_address_ok(reg.address))
         return refuse(-EINVAL, "the callback's address is not the guest's");
-    mask = reg.flags & CALLBACKF_mask_events;
-    switch (reg.type) {
-    case CALLBACKTYPE_event:
-        v->arch.event_callback = (struct guest_entry){ reg.address, true };
-        return 0;
-    case CALLBACKTYPE_failsafe:
-        v->arch.failsafe_callback = (struct guest_entry){ reg.address, mask };
-        return 0;
-    case CALLBACKTYPE_syscall:
-        v->arch.syscall_callback = (struct guest_entry){ reg.address, mask };
-        return 0;
-    case CALLBACKTYPE_nmi:
-        v->arch.nmi_callback = (struct guest_entry){ reg.address, true };
-        return 0;
-    case CALLBACKTYPE_syscall32:
-    case CALLBACKTYPE_sysenter:
-        /* 32-bit code has no way in (docs/security.md, X10). */
-        return 0;
-    default:
-        return -ENOSYS;
-    }
+    entry = callback_of(&v->arch, reg.type);
+    if (!entry)
+        return is_callback32(reg.type) ? 0 : -ENOSYS;
+    entry->address = reg.address;
+    entry->mask_events = (reg.flags & CALLBACKF_mask_events) ||
+                         reg.type == CALLBACKTYPE_event ||
+                         reg.type == CALLBACKTYPE_nmi;
+    return 0;
 }
 
 static long callback_unregister(struct vcpu *v, const void *arg)
@@ -95,19 +105,12 @@ static long callback_unregister(struct vcpu *v, const void *arg)
 
     if (guest_copy_from(&reg, arg, sizeof(reg)))
         return -EFAULT;
-    switch (reg.type) {
-    case CALLBACKTYPE_event:
-    case CALLBACKTYPE_failsafe:
-    case CALLBACKTYPE_syscall:
-    case CALLBACKTYPE_syscall32:
-    case CALLBACKTYPE_sysenter:
-        return -EINVAL;
-    case CALLBACKTYPE_nmi:
-        v->arch.nmi_callback.address = 0;
-        return 0;
-    default:
-        return -ENOSYS;
-    }
+    if (reg.type != CALLBACKTYPE_nmi)
+        return callback_of(&v->arch, reg.type) || is_callback32(reg.type) ?
+                   -EINVAL :
+                   -ENOSYS;
+    v->arch.nmi_callback.address = 0;
+    return 0;
 }
 
 long do_callback_op(struct vcpu *v, uint32_t cmd, void *arg)
@@ -219,24 +222,6 @@ long do_set_segment_base(struct vcpu *v, uint32_t which, uint64_t base)
     }
 }
 
-static void write_breakpoint(int reg, uint64_t value)
-{
-    switch (reg) {
-    case 0:
-        write_dr0(value);
-        break;
-    case 1:
-        write_dr1(value);
-        break;
-    case 2:
-        write_dr2(value);
-        break;
-    default:
-        write_dr3(value);
-        break;
-    }
-}
-
 /* Is any enabled breakpoint an I/O one (R/W bits 10)? */
 static bool has_io_breakpoint(uint64_t dr7)
 {
@@ -246,49 +231,36 @@ static bool has_io_breakpoint(uint64_t dr7)
     return false;
 }
 
-static long set_dr7(struct vcpu *v, uint64_t value)
-{
-    if (value >> 32)
-        return -EPERM;
-    value = (value & ~(uint64_t)(DR7_RESERVED | DR7_GD)) | DR7_FIXED;
-    if (has_io_breakpoint(value))
-        return -EPERM;
-    v->arch.debugreg[7] = value;
-    if (value & 0xff)
-        for (int i = 0; i < 4; i++)
-            write_breakpoint(i, v->arch.debugreg[i]);
-    write_dr7(value);
-    return 0;
-}
-
 long do_set_debugreg(struct vcpu *v, int reg, uint64_t value)
 {
     switch (reg) {
     case 0 ... 3:
         if (!guest_address_ok(value))
             return refuse(-EPERM, "a breakpoint outside the guest's addresses");
-        v->arch.debugreg[reg] = value;
-        write_breakpoint(reg, value);
-        return 0;
+        break;
     case 6:
         if (value >> 32)
             return -EPERM;
-        v->arch.debugreg[6] = (value & DR6_BITS) | DR6_FIXED;
-        write_dr6(v->arch.debugreg[6]);
-        return 0;
+        value = (value & DR6_BITS) | DR6_FIXED;
+        break;
     case 7:
-        return set_dr7(v, value);
+        if (value >> 32 || has_io_breakpoint(value))
+            return -EPERM;
+        value = (value & ~(uint64_t)(DR7_RESERVED | DR7_GD)) | DR7_FIXED;
+        break;
     default:
         return -ENODEV;
     }
+    v->arch.debugreg[reg] = value;
+    cpu_load_debug_registers(v);
+    return 0;
 }
 
 long do_get_debugreg(struct vcpu *v, int reg)
 {
     switch (reg) {
     case 0 ... 3:
-    case 6:
-    case 7:
+    case 6 ... 7:
         return (long)v->arch.debugreg[reg];
     default:
         return -ENODEV;
