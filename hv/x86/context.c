@@ -138,9 +138,7 @@ long arch_vcpu_set_context(struct vcpu *v, const void *guest_context)
 
 long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
 {
-    struct domain *d = v->domain;
     struct vcpu_info *info;
-    struct page *page;
 
     if (v->arch.info_frame != INVALID_MFN)
         return -EINVAL;
@@ -149,13 +147,9 @@ long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
         return -EINVAL;
     if (v != current_vcpu() && v->sched.state != BELFRY_VCPU_OFFLINE)
         return -EINVAL;
-    page = page_get_mfn(mfn, d);
-    if (!page)
+    if (!mfn_is_ram(mfn) ||
+        page_get_and_type(page_of(mfn), v->domain, PAGE_WRITABLE))
         return -EINVAL;
-    if (page_get_type(page, PAGE_WRITABLE)) {
-        page_put(page);
-        return -EINVAL;
-    }
     info = (struct vcpu_info *)((char *)mfn_to_virt(mfn) + offset);
     *info = *v->evtchn.info;
     v->arch.info_frame = mfn;
