@@ -14,6 +14,7 @@
 #include "hv/guest_copy.h"
 #include "hv/machine.h"
 #include "hv/refused.h"
+#include "hv/x86/apic.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/hypercall_table.h"
 #include "hv/x86/serial.h"
@@ -22,6 +23,7 @@
 
 #define MULTICALL_MAX  0xffffffu
 #define CONSOLE_CHUNK  128u
+#define PREEMPT_LOOK   32u /* checks for one look at the interrupts */
 
 typedef long hypercall_fn(struct vcpu *v, uint64_t a1, uint64_t a2,
                           uint64_t a3, uint64_t a4, uint64_t a5);
@@ -114,9 +116,15 @@ long hypercall_restart(struct vcpu *v)
     return (long)r->rax;
 }
 
+/* Interrupts are off in here, so what they would ask for shows only in the
+ * interrupt controller, which is slow to look at. */
 bool hypercall_preempt_check(void)
 {
-    return this_cpu()->need_resched != 0;
+    struct cpu *c = this_cpu();
+
+    if (c->need_resched)
+        return true;
+    return ++c->preempt_checks % PREEMPT_LOOK == 0 && apic_interrupt_waits();
 }
 
 /* ---- multicall ---- */

@@ -11,6 +11,7 @@ enum {
     LAPIC_TPR = 0x80 / 4,
     LAPIC_EOI = 0xb0 / 4,
     LAPIC_SVR = 0xf0 / 4,
+    LAPIC_IRR = 0x200 / 4, /* 32 vectors every 16 bytes */
     LAPIC_ICR_LOW = 0x300 / 4,
     LAPIC_ICR_HIGH = 0x310 / 4,
     LAPIC_LVT_TIMER = 0x320 / 4,
@@ -98,6 +99,17 @@ void apic_init_cpu(void)
 void apic_eoi(void)
 {
     lapic[LAPIC_EOI] = 0;
+}
+
+static uint32_t requested(uint8_t vector)
+{
+    return lapic[LAPIC_IRR + vector / 32 * 4];
+}
+
+bool apic_interrupt_waits(void)
+{
+    /* The words of all vectors that we use. */
+    return requested(VECTOR_TIMER) || requested(VECTOR_SERIAL);
 }
 
 static void send(uint32_t apic_id, uint32_t command)

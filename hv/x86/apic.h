@@ -16,6 +16,8 @@ void apic_init(void);
 /* This CPU's local APIC. */
 void apic_init_cpu(void);
 void apic_eoi(void);
+/* Does an interrupt wait for this CPU to take it? */
+bool apic_interrupt_waits(void);
 void apic_send_ipi(uint32_t apic_id, uint8_t vector);
 /* The two steps of starting a CPU at a page below 1 MiB. */
 void apic_send_init(uint32_t apic_id);
