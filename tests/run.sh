@@ -165,6 +165,7 @@ run_guest() { # LABEL TEST CMDLINE RUN-OPTION...
     config_of "$test" "$3" > "$cfg"
     limit=$(timeout_of "$cfg")
     shift 3
+    grep -q '^# icount' "$cfg" && set -- --icount "$@"
     since=$(date +%s.%N)
     if ! build_image "$test" "$cfg" "$iso" > "$log" 2>&1; then
         fail "$label" "no image: $(tail -n 1 "$log")"
