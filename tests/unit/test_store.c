@@ -434,6 +434,25 @@ START_TEST(a_transaction_meets_what_others_did)
 }
 END_TEST
 
+START_TEST(a_transaction_may_fill_most_of_a_quota)
+{
+    static char value[2001];
+    uint32_t tx;
+
+    make_homes();
+    memset(value, 'v', 2000);
+    tx = begin(1);
+    for (unsigned int i = 0; i < 80; i++) {
+        char path[16];
+
+        snprintf(path, sizeof(path), "v%u", i);
+        ck_assert_str_eq(write_in(1, tx, path, value), "");
+    }
+    ck_assert_str_eq(commit(1, tx), "");
+    ck_assert_str_eq(value_of(1, "v79"), value);
+}
+END_TEST
+
 /* ---- The catalogue. ---- */
 
 START_TEST(S1_what_is_too_big_is_an_error_and_the_connection_lives)
@@ -904,6 +923,7 @@ int main(void)
     tcase_add_test(tests, watches_tell_of_changes_at_and_below);
     tcase_add_test(tests, a_transaction_is_alone_until_it_ends);
     tcase_add_test(tests, a_transaction_meets_what_others_did);
+    tcase_add_test(tests, a_transaction_may_fill_most_of_a_quota);
     tcase_add_test(tests,
                    S1_what_is_too_big_is_an_error_and_the_connection_lives);
     tcase_add_test(tests, S2_a_guest_is_told_only_what_it_may_read);
