@@ -19,7 +19,7 @@ B=${1:-build}
 ONLY=$*
 HERE=$(cd "$(dirname "$0")" && pwd)
 LOGS=$B/test-logs
-SEED=${SEED:-1} CALLS=${CALLS:-200000} CYCLES=${CYCLES:-200}
+SEED=${SEED:-1} CALLS=${CALLS:-200000} CYCLES=${CYCLES:-1000}
 passed=0 failed=0
 
 mkdir -p "$LOGS"
