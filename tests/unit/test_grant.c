@@ -372,6 +372,8 @@ START_TEST(many_mappings_of_one_grant)
     ro = map(2, 0, HOST | RO, 1, 9);
     ck_assert_uint_eq(flags_of(1, 9), GTF_permit_access | GTF_reading);
     rw = map(2, 1, HOST, 1, 9);
+    ck_assert_uint_eq(flags_of(1, 9),
+                      GTF_permit_access | GTF_reading | GTF_writing);
     again = map(2, 2, HOST, 1, 9);
     ck_assert_int_eq(again.status, GNTST_okay);
     ck_assert_uint_ne(ro.handle, rw.handle);
