@@ -79,8 +79,12 @@ static inline struct domain *batch_domain(struct batch *b, unsigned int side,
 
 static bool frame_get(struct page *page, struct domain *owner, bool write)
 {
-    return write ? page_get_and_type(page, owner, PAGE_WRITABLE) == 0
-                 : page_get(page, owner);
+    if (!page_get(page, owner))
+        return false;
+    if (!write || page_get_type(page, PAGE_WRITABLE) == 0)
+        return true;
+    page_put(page);
+    return false;
 }
 
 static void frame_put(struct page *page, bool write)
