@@ -24,20 +24,18 @@ static const void *at(uint64_t maddr)
     return maddr && maddr < 1ULL << 32 ? directmap + maddr : NULL;
 }
 
-static uint32_t read32(const uint8_t *p)
+/* A number of @size bytes; fields are not aligned. */
+static uint64_t read(const uint8_t *p, unsigned int size)
 {
-    uint32_t v;
+    uint64_t v = 0;
 
-    memcpy(&v, p, sizeof(v));
+    memcpy(&v, p, size);
     return v;
 }
 
-static uint64_t read64(const uint8_t *p)
+static uint32_t read32(const uint8_t *p)
 {
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
+    return (uint32_t)read(p, 4);
 }
 
 static void add_cpu(uint8_t id, uint32_t flags)
@@ -53,7 +51,7 @@ static void add_override(const uint8_t *e)
     if (irq >= 16)
         return;
     acpi.isa_irq[irq].gsi = read32(e + 4);
-    acpi.isa_irq[irq].flags = (uint16_t)(e[8] | e[9] << 8);
+    acpi.isa_irq[irq].flags = (uint16_t)read(e + 8, 2);
 }
 
 static void parse_madt(const uint8_t *madt, uint32_t length)
@@ -69,7 +67,7 @@ static void parse_madt(const uint8_t *madt, uint32_t length)
         } else if (e[0] == 2)
             add_override(e);
         else if (e[0] == 5)
-            acpi.lapic = read64(e + 4);
+            acpi.lapic = read(e + 4, 8);
     }
 }
 
@@ -105,18 +103,15 @@ void acpi_init(const void *rsdp)
         panic("GRUB passed no ACPI tables");
 
     root = at(read32(r + 16));
-    if (r[15] >= 2 && at(read64(r + 24))) {
-        root = at(read64(r + 24));
+    if (r[15] >= 2 && at(read(r + 24, 8))) {
+        root = at(read(r + 24, 8));
         size = 8;
     }
     if (!root)
         panic("the ACPI root table is not below 4 GiB");
 
-    for (uint32_t o = sizeof(*root); o + size <= root->length; o += size) {
-        const uint8_t *entry = (const uint8_t *)root + o;
-
-        parse(size == 8 ? read64(entry) : read32(entry));
-    }
+    for (uint32_t o = sizeof(*root); o + size <= root->length; o += size)
+        parse(read((const uint8_t *)root + o, size));
     if (!acpi.lapic || !acpi.ioapic || !acpi.nr_cpus)
         panic("ACPI tables name no local APIC or no I/O APIC");
     if (!acpi.pm_timer)

@@ -63,23 +63,19 @@ extern char image_end[];
 
 static const struct tag *first_tag, *tags_end;
 
-static const struct tag *next_tag(const struct tag *t)
+/* The first tag of the type, or the next one behind @t; NULL at the end. */
+static const void *find_tag(uint32_t type, const struct tag *t)
 {
-    return (const struct tag *)((const char *)t + ((t->size + 7) & ~7u));
-}
-
-static const void *find_tag(uint32_t type)
-{
-    for (const struct tag *t = first_tag; t < tags_end && t->type != TAG_END;
-         t = next_tag(t))
-        if (t->type == type)
-            return t;
-    return NULL;
+    do
+        t = t ? (const struct tag *)((const char *)t + ((t->size + 7) & ~7u)) :
+                first_tag;
+    while (t < tags_end && t->type != type && t->type != TAG_END);
+    return t < tags_end && t->type == type ? t : NULL;
 }
 
 static void read_memory_map(void)
 {
-    const struct tag_memory_map *map = find_tag(TAG_MEMORY_MAP);
+    const struct tag_memory_map *map = find_tag(TAG_MEMORY_MAP, NULL);
     struct memory_map_entry e;
 
     if (!map)
@@ -95,12 +91,9 @@ static void read_memory_map(void)
 /* The lines stay where they are: the information structure is reserved. */
 static void read_modules(void)
 {
-    for (const struct tag *t = first_tag; t < tags_end && t->type != TAG_END;
-         t = next_tag(t)) {
-        const struct tag_module *m = (const struct tag_module *)t;
+    const struct tag_module *m = find_tag(TAG_MODULE, NULL);
 
-        if (t->type != TAG_MODULE)
-            continue;
+    for (; m; m = find_tag(TAG_MODULE, &m->tag)) {
         boot_memory_reserve(m->start, m->end);
         modules_add(m->line, m->start, m->end - m->start);
     }
@@ -109,7 +102,7 @@ static void read_modules(void)
 /* GRUB has loaded the symbol table too: for backtraces. */
 static void read_symbols(void)
 {
-    const struct tag_elf_sections *s = find_tag(TAG_ELF_SECTIONS);
+    const struct tag_elf_sections *s = find_tag(TAG_ELF_SECTIONS, NULL);
 
     if (s)
         backtrace_set_symbols(s->headers, s->count, s->entry_size,
@@ -118,10 +111,10 @@ static void read_symbols(void)
 
 static const void *find_rsdp(void)
 {
-    const struct tag_rsdp *t = find_tag(TAG_RSDP_V2);
+    const struct tag_rsdp *t = find_tag(TAG_RSDP_V2, NULL);
 
     if (!t)
-        t = find_tag(TAG_RSDP_V1);
+        t = find_tag(TAG_RSDP_V1, NULL);
     return t ? t->rsdp : NULL;
 }
 

@@ -103,16 +103,20 @@ void serial_start(void)
     serial_interrupt();
 }
 
+/* A line that never gets ready must not stop the machine. */
+static void com1_wait(void)
+{
+    for (unsigned int spin = 0; spin < 1000000u; spin++)
+        if (in8(COM1 + LSR) & LSR_TX_OK)
+            return;
+}
+
 void serial_com1_write(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        /* A line that never gets ready must not stop the machine. */
-        for (unsigned int spin = 0; spin < 1000000u; spin++)
-            if (in8(COM1 + LSR) & LSR_TX_OK)
-                break;
-        for (size_t end = i + FIFO_DEPTH; i < n && i < end; i++)
-            out8(COM1 + DATA, (uint8_t)text[i]);
-        i--;
+        if (i % FIFO_DEPTH == 0)
+            com1_wait();
+        out8(COM1 + DATA, (uint8_t)text[i]);
     }
 }
 
