@@ -85,7 +85,7 @@ void printk(const char *fmt, ...)
     va_start(args, fmt);
     print(fmt, args);
     va_end(args);
-    machine_log_grown();
+    machine_tell(VIRQ_BELFRY_LOG);
 }
 
 /* A guest may cause so many lines a second, then one that says how many were
@@ -110,7 +110,7 @@ void printk_guest(uint16_t domid, const char *fmt, ...)
     va_start(args, fmt);
     print(fmt, args);
     va_end(args);
-    machine_log_grown();
+    machine_tell(VIRQ_BELFRY_LOG);
 }
 
 void console_begin_panic(void)

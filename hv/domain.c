@@ -286,17 +286,10 @@ struct domain *domain_create(const struct module *m, bool privileged)
     return d;
 }
 
-/* The initial domain's toolstack looks at the list when this rings. */
-static void tell_initial_domain(void)
-{
-    if (initial_domain)
-        evtchn_send_global_virq(&initial_domain->evtchn, VIRQ_DOM_EXC);
-}
-
 void domain_publish(struct domain *d)
 {
     store_release(&d->state, DOMAIN_RUNNING); /* complete before it is found */
-    tell_initial_domain();
+    machine_tell(VIRQ_DOM_EXC);
 }
 
 void domain_pause(struct domain *d)
@@ -354,7 +347,7 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     if (d == initial_domain)
         initial_domain_ended(reason);
     stop_vcpus(d);
-    tell_initial_domain();
+    machine_tell(VIRQ_DOM_EXC);
 }
 
 static void report_crash(struct domain *d, uint64_t rip)
@@ -470,7 +463,7 @@ int domain_destroy(struct domain *d)
         return -ERESTART;
     d->destroyed = true;
     if (was_published)
-        tell_initial_domain();
+        machine_tell(VIRQ_DOM_EXC);
     domain_put(d); /* its own: the list's */
     return 0;
 }

@@ -20,13 +20,10 @@ extern uint64_t boot_tsc;
 /* Text of -fw_cfg opt/belfry/args: options of this run, "" if none. */
 extern char run_args[256];
 
-/* Bytes have arrived on COM1 (VIRQ_CONSOLE), or on COM2 or its transmitter
- * has room again (VIRQ_BELFRY_SERIAL): tell the initial domain. */
-void machine_console_input(void);
-void machine_serial_input(void);
-/* The log has a new line: VIRQ_BELFRY_LOG. */
-void machine_log_grown(void);
-/* Raise what the three above have noted.  By the scheduler, with no lock. */
+/* The initial domain is to get this global virq.  Raised on the way out or
+ * from idle, never from the middle of an operation that may hold locks. */
+void machine_tell(uint32_t virq);
+/* Raise what has been noted.  By the scheduler, with no lock. */
 void machine_tell_initial_domain(void);
 
 /* Main program of CPU 0, on its own stack. */

@@ -86,48 +86,20 @@ void machine_totals(struct belfry_machine *m)
     }
 }
 
-/* Virtual interrupts are raised on the way out or from idle, never from the
- * middle of an operation that may hold locks. */
-static void raise(uint32_t bit)
+void machine_tell(uint32_t virq)
 {
-    struct cpu *c = this_cpu();
-
-    c->raised |= bit;
-    c->need_resched = 1;
-}
-
-#define RAISED_CONSOLE 1u
-#define RAISED_SERIAL  2u
-#define RAISED_LOG     4u
-
-void machine_console_input(void)
-{
-    raise(RAISED_CONSOLE);
-}
-
-void machine_serial_input(void)
-{
-    raise(RAISED_SERIAL);
-}
-
-void machine_log_grown(void)
-{
-    if (nr_cpus)
-        raise(RAISED_LOG);
+    if (!nr_cpus)
+        return; /* the first lines of the log come before that */
+    this_cpu()->raised |= 1u << virq;
+    this_cpu()->need_resched = 1;
 }
 
 void machine_tell_initial_domain(void)
 {
-    struct cpu *c = this_cpu();
-    uint32_t raised = c->raised;
+    uint32_t raised = this_cpu()->raised;
 
-    c->raised = 0;
-    if (!initial_domain)
-        return;
-    if (raised & RAISED_CONSOLE)
-        evtchn_send_global_virq(&initial_domain->evtchn, VIRQ_CONSOLE);
-    if (raised & RAISED_SERIAL)
-        evtchn_send_global_virq(&initial_domain->evtchn, VIRQ_BELFRY_SERIAL);
-    if (raised & RAISED_LOG)
-        evtchn_send_global_virq(&initial_domain->evtchn, VIRQ_BELFRY_LOG);
+    this_cpu()->raised = 0;
+    for (; initial_domain && raised; raised &= raised - 1)
+        evtchn_send_global_virq(&initial_domain->evtchn,
+                                (uint32_t)__builtin_ctz(raised));
 }

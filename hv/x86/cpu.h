@@ -43,7 +43,7 @@ struct cpu {
     struct vcpu *current; /* NULL while idle */
     uint32_t id, apic_id;
     uint32_t need_resched; /* look for another vCPU on the way out */
-    uint32_t raised;       /* what main.c has to tell the initial domain */
+    uint32_t raised;       /* virqs that the initial domain is to get */
     uint32_t preempt_checks; /* by hypercall_preempt_check */
     uint32_t gdt_vcpu;     /* whose slot GDTR points at; ~0: the image's */
     uint64_t cr3;

@@ -170,9 +170,9 @@ void serial_interrupt(void)
     spin_unlock(&com2.lock);
 
     if (tell1)
-        machine_console_input();
+        machine_tell(VIRQ_CONSOLE);
     if (tell2)
-        machine_serial_input();
+        machine_tell(VIRQ_BELFRY_SERIAL);
 }
 
 static size_t uart_read(struct uart *u, void *buf, size_t n)
