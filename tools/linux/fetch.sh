@@ -1,14 +1,15 @@
 #!/bin/sh
 # Get kernels that nobody here built, as Debian ships them:
 #
-#   fetch.sh DIR linux|grub
+#   fetch.sh DIR linux|grub|xen|dom0
 #
-# Downloads the packages and unpacks the few files that are needed below DIR.
-# Nothing is installed.
+# Downloads the packages and unpacks the few files that are needed below DIR:
+# linux is what a domain runs, grub is GRUB for Xen, xen is Xen itself, and
+# dom0 a kernel and the programs to start domains on it.  Nothing is installed.
 set -eu
 
-dir=${1:?usage: fetch.sh DIR linux|grub}
-what=${2:?usage: fetch.sh DIR linux|grub}
+dir=${1:?usage: fetch.sh DIR linux|grub|xen|dom0}
+what=${2:?usage: fetch.sh DIR linux|grub|xen|dom0}
 mkdir -p "$dir"
 
 die() {
@@ -31,13 +32,18 @@ unpack() { # FILE.deb PATTERN...
         tar -x -C "$dir" --transform='s:.*/::' --wildcards "$@"
 }
 
+# A package that only says which version it is today: the one it names.
+kernel_of() { # PACKAGE
+    named=$(apt-cache depends "$1" |
+        sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
+    [ -n "$named" ] || die "no package $1 is known here"
+    echo "$named"
+}
+
 case $what in
 linux)
     [ -f "$dir/vmlinuz" ] && exit 0
-    # The package of that name only says which version it is today.
-    kernel=$(apt-cache depends linux-image-cloud-amd64 |
-        sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
-    [ -n "$kernel" ] || die "no package linux-image-cloud-amd64 is known here"
+    kernel=$(kernel_of linux-image-cloud-amd64)
     unpack "$(download busybox-static)" ./bin/busybox
     unpack "$(download "$kernel")" './boot/vmlinuz-*' '*/xen-blkfront.ko'
     mv "$dir"/vmlinuz-* "$dir/vmlinuz"
@@ -45,6 +51,29 @@ linux)
 grub)
     [ -f "$dir/grub-x86_64-xen.bin" ] && exit 0
     unpack "$(download grub-xen-host)" './usr/lib/grub-xen/grub-x86_64-xen.bin'
+    ;;
+xen)
+    [ -f "$dir/xen" ] && exit 0
+    unpack "$(download xen-hypervisor-4.17-amd64)" './boot/xen-4.17-amd64.gz'
+    gunzip -c "$dir/xen-4.17-amd64.gz" > "$dir/xen.part"
+    rm "$dir/xen-4.17-amd64.gz"
+    mv "$dir/xen.part" "$dir/xen"
+    ;;
+dom0)
+    [ -f "$dir/vmlinuz" ] && exit 0
+    kernel=$(kernel_of linux-image-amd64)
+    rm -rf "$dir/root"
+    mkdir "$dir/root"
+    # xl and its daemons, and the libraries that they are linked with.
+    for package in busybox-static xen-utils-4.17 xenstore-utils \
+        libxenmisc4.17 libxencall1 libxendevicemodel1 libxenevtchn1 \
+        libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4 \
+        libxentoolcore1 libxentoollog1 libyajl2 libc6 liblzma5 libuuid1 \
+        libzstd1 zlib1g; do
+        dpkg-deb -x "$(download $package)" "$dir/root"
+    done
+    unpack "$(download "$kernel")" './boot/vmlinuz-*' '*/drivers/xen/*.ko'
+    mv "$dir"/vmlinuz-* "$dir/vmlinuz"
     ;;
 *)
     die "what is '$what'?"
