@@ -29,8 +29,6 @@
     (BELFRY_CAP_COUNTERS | BELFRY_CAP_AUDIT | BELFRY_CAP_REFUSED |             \
      BELFRY_CAP_RINGS | BELFRY_CAP_MANAGE)
 
-#define CHUNK 256u
-
 union arguments {
     struct {
         uint32_t size, version;
@@ -366,71 +364,21 @@ static bool next_refusal(struct call *c)
     return true;
 }
 
-static uint32_t at_most(uint32_t n, uint32_t limit)
-{
-    return n < limit ? n : limit;
-}
-
 static long op_log(struct call *c)
 {
     struct belfry_log *a = &c->arg.log;
-    uint32_t room = a->length;
-    char chunk[CHUNK];
-    size_t n;
 
-    for (a->length = 0; a->length < room; a->length += (uint32_t)n) {
-        n = log_read(&a->position, chunk, at_most(room - a->length, CHUNK));
-        if (n == 0)
-            break;
-        if (guest_copy_to(a->buffer + a->length, chunk, n))
-            return -EFAULT;
-    }
-    return 0;
-}
-
-static long serial_write(struct belfry_serial *a)
-{
-    uint32_t length = a->write_length;
-    char chunk[CHUNK];
-
-    a->write_length = 0;
-    while (a->write_length < length) {
-        uint32_t n = at_most(length - a->write_length, CHUNK), taken;
-
-        if (guest_copy_from(chunk, a->write_buffer + a->write_length, n))
-            return -EFAULT;
-        taken = (uint32_t)serial_com2_write(chunk, n);
-        a->write_length += taken;
-        if (taken < n)
-            break;
-    }
-    return 0;
-}
-
-static long serial_read(struct belfry_serial *a)
-{
-    uint32_t length = a->read_length;
-    char chunk[CHUNK];
-    size_t n;
-
-    for (a->read_length = 0; a->read_length < length;
-         a->read_length += (uint32_t)n) {
-        n = serial_com2_read(chunk, at_most(length - a->read_length, CHUNK));
-        if (n == 0)
-            break;
-        if (guest_copy_to(a->read_buffer + a->read_length, chunk, n))
-            return -EFAULT;
-    }
-    return 0;
+    return guest_give(a->buffer, &a->length, log_read, &a->position);
 }
 
 static long op_serial(struct call *c)
 {
     struct belfry_serial *a = &c->arg.serial;
-    long rc = serial_write(a);
+    int rc = guest_take(a->write_buffer, &a->write_length, serial_com2_write);
 
     a->lost = serial_com2_lost();
-    return rc ? rc : serial_read(a);
+    return rc ? rc : guest_give(a->read_buffer, &a->read_length, serial_read,
+                                &serial_com2);
 }
 
 /* ---- The call. ---- */

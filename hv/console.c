@@ -134,17 +134,18 @@ void panic(const char *fmt, ...)
     machine_stop(VERDICT_CODE_PANIC, false);
 }
 
-size_t log_read(uint64_t *position, char *buf, size_t size)
+size_t log_read(void *position, char *buf, size_t size)
 {
+    uint64_t *at = position;
     size_t n = 0;
 
     spin_lock(&log_lock);
-    if (*position > log_end)
-        *position = log_end;
-    if (log_end - *position > LOG_SIZE)
-        *position = log_end - LOG_SIZE;
-    while (n < size && *position < log_end)
-        buf[n++] = log_text[(*position)++ & (LOG_SIZE - 1)];
+    if (*at > log_end)
+        *at = log_end;
+    if (log_end - *at > LOG_SIZE)
+        *at = log_end - LOG_SIZE;
+    while (n < size && *at < log_end)
+        buf[n++] = log_text[(*at)++ & (LOG_SIZE - 1)];
     spin_unlock(&log_lock);
     return n;
 }

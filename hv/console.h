@@ -34,6 +34,6 @@ __attribute__((noreturn, format(printf, 1, 2))) void panic(const char *fmt,
 #define ASSERT(cond) BUG_ON(!(cond))
 
 /* Copy the log from *position on; returns bytes, advances *position. */
-size_t log_read(uint64_t *position, char *buf, size_t size);
+size_t log_read(void *position, char *buf, size_t size);
 
 #endif

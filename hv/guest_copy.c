@@ -5,6 +5,8 @@
 #include "hv/x86/layout.h"
 #include "lib/errno.h"
 
+#define CHUNK 256u
+
 bool guest_range_ok(const void *addr, size_t size)
 {
     uint64_t start = (uint64_t)addr, end = start + size;
@@ -42,4 +44,41 @@ int guest_copy_to_offset(void *guest_array, uint64_t index, const void *src,
     if (!element((uint64_t)guest_array, index, size, &address))
         return -EFAULT;
     return guest_copy_to((void *)address, src, size);
+}
+
+int guest_give(char *guest_dst, uint32_t *size, guest_source *source,
+               void *from)
+{
+    uint32_t room = *size;
+    char chunk[CHUNK];
+
+    for (*size = 0; *size < room;) {
+        uint32_t wanted = room - *size < CHUNK ? room - *size : CHUNK;
+        uint32_t n = (uint32_t)source(from, chunk, wanted);
+
+        if (guest_copy_to(guest_dst + *size, chunk, n))
+            return -EFAULT;
+        *size += n;
+        if (n < wanted)
+            break;
+    }
+    return 0;
+}
+
+int guest_take(const char *guest_src, uint32_t *size, guest_sink *sink)
+{
+    uint32_t length = *size;
+    char chunk[CHUNK];
+
+    for (*size = 0; *size < length;) {
+        uint32_t there = length - *size < CHUNK ? length - *size : CHUNK, n;
+
+        if (guest_copy_from(chunk, guest_src + *size, there))
+            return -EFAULT;
+        n = (uint32_t)sink(chunk, there);
+        *size += n;
+        if (n < there)
+            break;
+    }
+    return 0;
 }

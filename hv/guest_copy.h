@@ -27,4 +27,13 @@ int guest_copy_from_offset(void *dst, const void *guest_array, uint64_t index,
 int guest_copy_to_offset(void *guest_array, uint64_t index, const void *src,
                          size_t size);
 
+/* Bytes to and from a guest's buffer by way of a small one.  *size: at most
+ * so many; how many it were.  Ends early when a source or sink takes or gives
+ * fewer than it could.  0 or -EFAULT. */
+typedef size_t guest_source(void *from, char *buf, size_t size);
+typedef size_t guest_sink(const char *buf, size_t size);
+int guest_give(char *guest_dst, uint32_t *size, guest_source *source,
+               void *from);
+int guest_take(const char *guest_src, uint32_t *size, guest_sink *sink);
+
 #endif

@@ -22,7 +22,6 @@
 #include "lib/string.h"
 
 #define MULTICALL_MAX  0xffffffu
-#define CONSOLE_CHUNK  128u
 #define PREEMPT_LOOK   32u /* checks for one look at the interrupts */
 
 typedef long hypercall_fn(struct vcpu *v, uint64_t a1, uint64_t a2,
@@ -310,43 +309,10 @@ long do_vm_assist(struct vcpu *v, uint32_t cmd, uint32_t type)
     }
 }
 
-static long console_write(const char *guest_text, uint32_t count)
-{
-    char chunk[CONSOLE_CHUNK];
-
-    for (uint32_t done = 0; done < count;) {
-        uint32_t n = count - done < sizeof(chunk) ? count - done
-                                                  : (uint32_t)sizeof(chunk);
-
-        if (guest_copy_from(chunk, guest_text + done, n))
-            return -EFAULT;
-        serial_com1_write(chunk, n);
-        done += n;
-    }
-    return 0;
-}
-
-static long console_read(char *guest_buf, uint32_t count)
-{
-    char chunk[CONSOLE_CHUNK];
-    uint32_t done = 0;
-
-    while (done < count) {
-        uint32_t room = count - done < sizeof(chunk) ? count - done
-                                                     : (uint32_t)sizeof(chunk);
-        size_t n = serial_com1_read(chunk, room);
-
-        if (guest_copy_to(guest_buf + done, chunk, n))
-            return -EFAULT;
-        done += (uint32_t)n;
-        if (n < room)
-            break;
-    }
-    return done;
-}
-
 long do_console_io(struct vcpu *v, uint32_t cmd, uint32_t count, void *buf)
 {
+    int rc;
+
     if (!v->domain->privileged)
         return refuse(-EPERM,
                       "only the initial domain has the machine's console");
@@ -354,9 +320,10 @@ long do_console_io(struct vcpu *v, uint32_t cmd, uint32_t count, void *buf)
         return -E2BIG;
     switch (cmd) {
     case CONSOLEIO_write:
-        return console_write(buf, count);
+        return guest_take(buf, &count, serial_com1_write);
     case CONSOLEIO_read:
-        return console_read(buf, count);
+        rc = guest_give(buf, &count, serial_read, &serial_com1);
+        return rc ? rc : (long)count;
     default:
         return -ENOSYS;
     }

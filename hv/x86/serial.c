@@ -45,7 +45,7 @@ struct uart {
     struct fifo rx, tx;
 };
 
-static struct uart com1 = { .port = COM1 }, com2 = { .port = COM2 };
+struct uart serial_com1 = { .port = COM1 }, serial_com2 = { .port = COM2 };
 
 static uint32_t fifo_used(const struct fifo *f)
 {
@@ -60,12 +60,12 @@ static bool fifo_put(struct fifo *f, uint8_t byte)
     return true;
 }
 
-static size_t fifo_get(struct fifo *f, uint8_t *buf, size_t n)
+static size_t fifo_get(struct fifo *f, char *buf, size_t n)
 {
     size_t got = 0;
 
     while (got < n && fifo_used(f))
-        buf[got++] = f->data[f->out++ & (FIFO_SIZE - 1)];
+        buf[got++] = (char)f->data[f->out++ & (FIFO_SIZE - 1)];
     return got;
 }
 
@@ -84,8 +84,8 @@ static void uart_init(struct uart *u)
 
 void serial_init(void)
 {
-    uart_init(&com1);
-    uart_init(&com2);
+    uart_init(&serial_com1);
+    uart_init(&serial_com2);
 }
 
 static void uart_set_ier(struct uart *u, uint8_t ier)
@@ -98,8 +98,8 @@ static void uart_set_ier(struct uart *u, uint8_t ier)
 
 void serial_start(void)
 {
-    uart_set_ier(&com1, IER_RX);
-    uart_set_ier(&com2, IER_RX);
+    uart_set_ier(&serial_com1, IER_RX);
+    uart_set_ier(&serial_com2, IER_RX);
     serial_interrupt();
 }
 
@@ -111,13 +111,14 @@ static void com1_wait(void)
             return;
 }
 
-void serial_com1_write(const char *text, size_t n)
+size_t serial_com1_write(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (i % FIFO_DEPTH == 0)
             com1_wait();
         out8(COM1 + DATA, (uint8_t)text[i]);
     }
+    return n;
 }
 
 /* Move received bytes to the buffer; false if there were none. */
@@ -129,7 +130,7 @@ static bool uart_receive(struct uart *u)
         uint8_t byte = in8(u->port + DATA);
 
         any = true;
-        if (u == &com1 && keys_input(byte))
+        if (u == &serial_com1 && keys_input(byte))
             continue;
         if (!fifo_put(&u->rx, byte))
             u->lost++;
@@ -140,14 +141,14 @@ static bool uart_receive(struct uart *u)
 /* Fill the transmitter from the buffer; true if a writer may go on. */
 static bool uart_transmit(struct uart *u)
 {
-    uint8_t chunk[FIFO_DEPTH];
+    char chunk[FIFO_DEPTH];
     bool room;
 
     while (u->present && fifo_used(&u->tx) && (in8(u->port + LSR) & LSR_TX_OK)) {
         size_t n = fifo_get(&u->tx, chunk, sizeof(chunk));
 
         for (size_t i = 0; i < n; i++)
-            out8(u->port + DATA, chunk[i]);
+            out8(u->port + DATA, (uint8_t)chunk[i]);
     }
     uart_set_ier(u, fifo_used(&u->tx) ? IER_RX | IER_TX : IER_RX);
     room = u->was_full && fifo_used(&u->tx) < FIFO_SIZE / 2;
@@ -160,14 +161,14 @@ void serial_interrupt(void)
 {
     bool tell1, tell2;
 
-    spin_lock(&com1.lock);
-    tell1 = uart_receive(&com1);
-    spin_unlock(&com1.lock);
+    spin_lock(&serial_com1.lock);
+    tell1 = uart_receive(&serial_com1);
+    spin_unlock(&serial_com1.lock);
 
-    spin_lock(&com2.lock);
-    tell2 = uart_receive(&com2);
-    tell2 |= uart_transmit(&com2);
-    spin_unlock(&com2.lock);
+    spin_lock(&serial_com2.lock);
+    tell2 = uart_receive(&serial_com2);
+    tell2 |= uart_transmit(&serial_com2);
+    spin_unlock(&serial_com2.lock);
 
     if (tell1)
         machine_tell(VIRQ_CONSOLE);
@@ -175,8 +176,9 @@ void serial_interrupt(void)
         machine_tell(VIRQ_BELFRY_SERIAL);
 }
 
-static size_t uart_read(struct uart *u, void *buf, size_t n)
+size_t serial_read(void *uart, char *buf, size_t n)
 {
+    struct uart *u = uart;
     size_t got;
 
     spin_lock(&u->lock);
@@ -185,34 +187,23 @@ static size_t uart_read(struct uart *u, void *buf, size_t n)
     return got;
 }
 
-size_t serial_com1_read(char *buf, size_t n)
+size_t serial_com2_write(const char *text, size_t n)
 {
-    return uart_read(&com1, buf, n);
-}
-
-size_t serial_com2_read(void *buf, size_t n)
-{
-    return uart_read(&com2, buf, n);
-}
-
-size_t serial_com2_write(const void *buf, size_t n)
-{
-    const uint8_t *bytes = buf;
     size_t put = 0;
 
-    if (!com2.present)
+    if (!serial_com2.present)
         return n; /* nobody will ever read it */
-    spin_lock(&com2.lock);
-    while (put < n && fifo_put(&com2.tx, bytes[put]))
+    spin_lock(&serial_com2.lock);
+    while (put < n && fifo_put(&serial_com2.tx, (uint8_t)text[put]))
         put++;
     if (put < n)
-        com2.was_full = true;
-    uart_transmit(&com2);
-    spin_unlock(&com2.lock);
+        serial_com2.was_full = true;
+    uart_transmit(&serial_com2);
+    spin_unlock(&serial_com2.lock);
     return put;
 }
 
 uint32_t serial_com2_lost(void)
 {
-    return com2.lost;
+    return serial_com2.lost;
 }

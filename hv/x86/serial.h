@@ -19,13 +19,14 @@ void serial_start(void);
 /* The interrupt of either. */
 void serial_interrupt(void);
 
-/* COM1. */
-void serial_com1_write(const char *text, size_t n);
-size_t serial_com1_read(char *buf, size_t n);
+/* The whole text, always. */
+size_t serial_com1_write(const char *text, size_t n);
+/* Bytes taken, 0 to n. */
+size_t serial_com2_write(const char *text, size_t n);
 
-/* COM2: bytes taken or given, 0 to n. */
-size_t serial_com2_write(const void *buf, size_t n);
-size_t serial_com2_read(void *buf, size_t n);
+/* What has been received by one of these two, up to n bytes. */
+extern struct uart serial_com1, serial_com2;
+size_t serial_read(void *uart, char *buf, size_t n);
 uint32_t serial_com2_lost(void);
 
 #endif
