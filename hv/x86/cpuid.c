@@ -30,6 +30,7 @@
 #define EXTENDED_C 0x002109e1u
 #define XSAVE_FORMS 7u /* XSAVEOPT XSAVEC XGETBV1 */
 #define TSC_CONSTANT (1u << 8)
+#define VIRTUAL_BITS 48u
 
 static struct cpuid hypervisor_leaf(uint32_t leaf)
 {
@@ -101,7 +102,7 @@ static struct cpuid extended_leaf(uint32_t leaf)
     case 0x80000007:
         return (struct cpuid){ 0, 0, 0, c.d & TSC_CONSTANT };
     case 0x80000008: /* the widths of addresses */
-        return (struct cpuid){ c.a & 0xffff, 0, 0, 0 };
+        return (struct cpuid){ (c.a & 0xff) | VIRTUAL_BITS << 8, 0, 0, 0 };
     default:
         return none;
     }

@@ -287,8 +287,12 @@ bool emulate_privileged(struct vcpu *v, struct cpu_user_regs *r)
     struct insn i;
 
     if (r->error_code || !insn_from_64bit_code(r) || !insn_start(&i, r) ||
-        i.lock || i.repeated || !execute(v, r, &i))
+        i.lock || i.repeated)
         return false;
+    if (!execute(v, r, &i)) {
+        refuse_reason(NULL); /* no call is being refused */
+        return false;
+    }
     emulate_done(v, r, i.length);
     return true;
 }

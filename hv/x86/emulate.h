@@ -18,7 +18,7 @@ bool emulate_privileged(struct vcpu *v, struct cpu_user_regs *r);
 /* On #UD: UD2A, "xen", CPUID. */
 bool emulate_forced_cpuid(struct vcpu *v, struct cpu_user_regs *r);
 /* On #PF: the kernel writes to one of its own L1 tables, which it maps
- * read-only, under VMASST_TYPE_writable_pagetables. */
+ * read-only.  As on Xen, VMASST_TYPE_writable_pagetables need not be on. */
 bool emulate_table_write(struct vcpu *v, struct cpu_user_regs *r,
                          uint64_t address);
 

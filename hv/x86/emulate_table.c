@@ -260,11 +260,9 @@ bool emulate_table_write(struct vcpu *v, struct cpu_user_regs *r,
     int rc = 0;
 
     if ((r->error_code & ~PTE_USER) != (FAULT_PRESENT | FAULT_WRITE) ||
-        !v->arch.kernel_mode ||
-        !(v->domain->vm_assist >> VMASST_TYPE_writable_pagetables & 1) ||
-        !insn_from_64bit_code(r) || !insn_start(&i, r) || i.repeated ||
+        !v->arch.kernel_mode || !insn_from_64bit_code(r) || !insn_start(&i, r) || i.repeated ||
         !decode(&i, r, &w) || !i.memory || i.address != address ||
-        address % 8 + w.size > 8)
+        address % w.size)
         return false;
 
     spin_lock(&v->domain->pt_lock);
