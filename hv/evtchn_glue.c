@@ -65,111 +65,76 @@ union argument {
     struct evtchn_reset reset;
 };
 
-static int alloc_unbound(struct vcpu *v, union argument *arg)
-{
-    return evtchn_alloc_unbound(&v->domain->evtchn, &arg->alloc_unbound);
-}
-
-static int bind_interdomain(struct vcpu *v, union argument *arg)
-{
-    return evtchn_bind_interdomain(&v->domain->evtchn, &arg->bind_interdomain);
-}
-
-static int bind_virq(struct vcpu *v, union argument *arg)
-{
-    return evtchn_bind_virq(&v->domain->evtchn, &arg->bind_virq);
-}
-
-static int bind_pirq(struct vcpu *v, union argument *arg)
-{
-    (void)v;
-    (void)arg;
-    refuse_reason("no domain has physical interrupts");
-    return -EINVAL;
-}
-
-static int bind_ipi(struct vcpu *v, union argument *arg)
-{
-    return evtchn_bind_ipi(&v->domain->evtchn, &arg->bind_ipi);
-}
-
-static int bind_vcpu(struct vcpu *v, union argument *arg)
-{
-    return evtchn_bind_vcpu(&v->domain->evtchn, arg->bind_vcpu.port,
-                            arg->bind_vcpu.vcpu);
-}
-
-static int close(struct vcpu *v, union argument *arg)
-{
-    return evtchn_close(&v->domain->evtchn, arg->close.port);
-}
-
-static int status(struct vcpu *v, union argument *arg)
-{
-    return evtchn_status(&v->domain->evtchn, &arg->status);
-}
-
-static int unmask(struct vcpu *v, union argument *arg)
-{
-    return evtchn_unmask(&v->domain->evtchn, arg->unmask.port);
-}
-
 /* FIFO channels are not built.  What is wrong by itself is refused as Xen
  * does; a right request gets the error of a hypervisor without them, at
  * which guests go on with the 2-level ABI. */
-static int init_control(struct vcpu *v, union argument *arg)
+static int init_control(struct domain *d, const struct evtchn_init_control *op)
 {
-    const struct evtchn_init_control *op = &arg->init_control;
     const uint32_t last = PAGE_SIZE - sizeof(evtchn_fifo_control_block_t);
     struct page *page;
 
-    if (op->vcpu >= v->domain->nr_vcpus)
+    if (op->vcpu >= d->nr_vcpus)
         return -ENOENT;
-    if (op->offset > last || op->offset % 8 != 0 ||
-        !mfn_is_ram(op->control_gfn))
+    if (op->offset > last || op->offset % 8 != 0)
         return -EINVAL;
-    page = page_of(op->control_gfn);
-    if (!page_get(page, v->domain))
+    page = page_get_mfn(op->control_gfn, d);
+    if (page == NULL)
         return -EINVAL;
     page_put(page);
     refuse_reason("FIFO event channels are not offered");
     return -ENOSYS;
 }
 
-static int expand_array(struct vcpu *v, union argument *arg)
+static int set_priority(struct evtchn_domain *d, uint32_t port)
 {
-    (void)v;
-    (void)arg;
-    refuse_reason("FIFO event channels are not offered");
-    return -EOPNOTSUPP;
-}
-
-static int set_priority(struct vcpu *v, union argument *arg)
-{
-    if (evtchn_lookup(&v->domain->evtchn, arg->set_priority.port) == NULL)
-        return -EINVAL;
     refuse_reason("2-level event channels have no priority");
-    return -ENOSYS;
+    return evtchn_lookup(d, port) == NULL ? -EINVAL : -ENOSYS;
 }
 
-static int reset(struct vcpu *v, union argument *arg)
+/* Every call but send, which has a way of its own. */
+static int call(struct domain *d, uint32_t cmd, union argument *a)
 {
-    (void)v;
-    (void)arg;
-    refuse_reason("reset is not offered: close the ports");
-    return -EOPNOTSUPP;
+    struct evtchn_domain *e = &d->evtchn;
+
+    switch (cmd) {
+    case EVTCHNOP_alloc_unbound:
+        return evtchn_alloc_unbound(e, &a->alloc_unbound);
+    case EVTCHNOP_bind_interdomain:
+        return evtchn_bind_interdomain(e, &a->bind_interdomain);
+    case EVTCHNOP_bind_virq:
+        return evtchn_bind_virq(e, &a->bind_virq);
+    case EVTCHNOP_bind_pirq:
+        refuse_reason("no domain has physical interrupts");
+        return -EINVAL;
+    case EVTCHNOP_bind_ipi:
+        return evtchn_bind_ipi(e, &a->bind_ipi);
+    case EVTCHNOP_bind_vcpu:
+        return evtchn_bind_vcpu(e, a->bind_vcpu.port, a->bind_vcpu.vcpu);
+    case EVTCHNOP_close:
+        return evtchn_close(e, a->close.port);
+    case EVTCHNOP_status:
+        return evtchn_status(e, &a->status);
+    case EVTCHNOP_unmask:
+        return evtchn_unmask(e, a->unmask.port);
+    case EVTCHNOP_init_control:
+        return init_control(d, &a->init_control);
+    case EVTCHNOP_set_priority:
+        return set_priority(e, a->set_priority.port);
+    default:
+        refuse_reason("neither FIFO event channels nor reset are offered");
+        return -EOPNOTSUPP;
+    }
 }
 
 #define IN_OUT(name, shown, out)                                               \
-    [EVTCHNOP_##name] = { name, sizeof(struct evtchn_##name),                  \
+    [EVTCHNOP_##name] = { sizeof(struct evtchn_##name),                        \
                           offsetof(struct evtchn_##name, shown), out }
 #define OUT(name, field) offsetof(struct evtchn_##name, field)
 #define IN(name, shown)  IN_OUT(name, shown, 0)
 
-/* What each call reads, which field a refusal shows, and from where on it
- * writes (0: nothing). */
+/* What each call reads (0: there is no such call), which field a refusal
+ * shows, and from where on it writes (0: nothing). */
 static const struct op {
-    int (*call)(struct vcpu *v, union argument *arg);
     uint8_t size, shown, out;
 } ops[] = {
     IN_OUT(alloc_unbound, dom, OUT(alloc_unbound, port)),
@@ -206,15 +171,18 @@ static void undo(struct vcpu *v, uint32_t cmd, const union argument *arg)
 static __attribute__((noinline)) long call_op(struct vcpu *v, uint32_t cmd,
                                               void *guest)
 {
-    const struct op *op = &ops[cmd];
+    const struct op *op;
     union argument arg;
     uint32_t shown;
     int rc;
 
+    if (cmd >= NR_OPS || ops[cmd].size == 0)
+        return -ENOSYS;
+    op = &ops[cmd];
     memset(&arg, 0, sizeof(arg));
     if (guest_copy_from(&arg, guest, op->size) != 0)
         return -EFAULT;
-    rc = op->call(v, &arg);
+    rc = call(v->domain, cmd, &arg);
     if (rc == 0 && op->out != 0 &&
         guest_copy_to((char *)guest + op->out, (char *)&arg + op->out,
                       op->size - op->out) != 0) {
@@ -234,8 +202,7 @@ long do_event_channel_op(struct vcpu *v, uint32_t cmd, void *arg)
     int rc;
 
     if (__builtin_expect(cmd != EVTCHNOP_send, 0))
-        return cmd < NR_OPS && ops[cmd].call != NULL ? call_op(v, cmd, arg)
-                                                     : -ENOSYS;
+        return call_op(v, cmd, arg);
     if (guest_copy_from(&port, arg, sizeof(port)) != 0)
         return -EFAULT;
     rc = evtchn_send(&v->domain->evtchn, port);

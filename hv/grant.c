@@ -77,23 +77,6 @@ static inline struct domain *batch_domain(struct batch *b, unsigned int side,
     return NULL;
 }
 
-static bool frame_get(struct page *page, struct domain *owner, bool write)
-{
-    if (!page_get(page, owner))
-        return false;
-    if (!write || page_get_type(page, PAGE_WRITABLE) == 0)
-        return true;
-    page_put(page);
-    return false;
-}
-
-static void frame_put(struct page *page, bool write)
-{
-    if (write)
-        page_put_type(page);
-    page_put(page);
-}
-
 /* ---- map_grant_ref ---- */
 
 static uint64_t make_pte(uint32_t frame, uint32_t flags)
@@ -136,20 +119,20 @@ static inline void map_discount(struct domain *granter, uint32_t ref, uint32_t f
  * mapping are asked for, the latter takes its own. */
 static int16_t map_install(struct vcpu *v, struct domain *granter,
                            const struct gnttab_map_grant_ref *op,
-                           struct page *page, uint64_t *pte_maddr)
+                           uint32_t frame, uint64_t *pte_maddr)
 {
     bool write = !(op->flags & GNTMAP_readonly);
     int16_t status;
 
     if (!(op->flags & GNTMAP_host_map))
         return GNTST_okay;
-    if ((op->flags & GNTMAP_device_map) && !frame_get(page, granter, write))
+    if ((op->flags & GNTMAP_device_map) &&
+        frame_claim(granter, frame, write) != GNTST_okay)
         return GNTST_general_error;
     status = mmu_grant_map(v, op->host_addr, op->flags & GNTMAP_contains_pte,
-                           make_pte((uint32_t)mfn_of(page), op->flags),
-                           pte_maddr);
+                           make_pte(frame, op->flags), pte_maddr);
     if (status != GNTST_okay && (op->flags & GNTMAP_device_map))
-        frame_put(page, write);
+        frame_release(frame, write);
 
     return status;
 }
@@ -157,17 +140,15 @@ static int16_t map_install(struct vcpu *v, struct domain *granter,
 static int16_t map_frame(struct vcpu *v, struct domain *granter,
                          struct gnttab_map_grant_ref *op, struct maptrack *m)
 {
-    struct page *page;
     uint32_t frame;
     int16_t status = map_count(v->domain, granter, op, &frame);
 
     if (status != GNTST_okay)
         return status;
-    page = page_of(frame);
-    status = map_install(v, granter, op, page, &m->pte_maddr);
+    status = map_install(v, granter, op, frame, &m->pte_maddr);
     if (status != GNTST_okay) {
         map_discount(granter, op->ref, op->flags);
-        frame_put(page, !(op->flags & GNTMAP_readonly));
+        frame_release(frame, !(op->flags & GNTMAP_readonly));
         return status;
     }
     hold(granter);
@@ -281,14 +262,13 @@ static int16_t unmap_parts(struct vcpu *v, const struct unmap *u,
  * held. */
 static void give_back(const struct maptrack *m, uint32_t done)
 {
-    struct page *page = page_of(m->frame);
     bool write = !(m->flags & GNTMAP_readonly);
 
     map_discount(m->granter, m->ref, done | (m->flags & GNTMAP_readonly));
     if (done & GNTMAP_host_map)
-        frame_put(page, write);
+        frame_release(m->frame, write);
     if (done & GNTMAP_device_map)
-        frame_put(page, write);
+        frame_release(m->frame, write);
 }
 
 static int16_t unmap_handle(struct vcpu *v, const struct unmap *u)
@@ -389,31 +369,23 @@ static void double_unlock(struct grant_table *a, struct grant_table *b)
 /* A reference on the frame, and for the destination a use as writable. */
 static ALWAYS_INLINE int16_t side_claim(struct side *s, uint16_t copier)
 {
-    struct page *page;
     uint32_t frame;
     int16_t status;
 
-    if (s->is_grant) {
-        status = grant_claim(s->domain, s->ref, copier, s->write,
-                             GTF_type_mask, &frame);
-        s->frame = frame;
-        return status;
-    }
-    page = page_get_mfn(s->frame, s->domain);
-    if (page == NULL)
-        return fail(GNTST_bad_page, "the frame is not the caller's");
-    if (s->write && page_get_type(page, PAGE_WRITABLE) != 0) {
-        page_put(page);
-        return GNTST_general_error;
-    }
-    return GNTST_okay;
+    if (!s->is_grant)
+        return frame_claim(s->domain, s->frame, s->write);
+    status = grant_claim(s->domain, s->ref, copier, s->write, GTF_type_mask,
+                         &frame);
+    s->frame = frame;
+
+    return status;
 }
 
 static ALWAYS_INLINE void side_release(const struct side *s)
 {
     if (s->is_grant)
         grant_unclaim(s->domain->grants, s->ref, s->write);
-    frame_put(page_of(s->frame), s->write);
+    frame_release(s->frame, s->write);
 }
 
 static int16_t copy_bytes(const struct gnttab_copy *op, const struct side *from,

@@ -78,6 +78,27 @@ static inline void grant_unclaim(struct grant_table *gt, uint32_t ref,
                            __ATOMIC_SEQ_CST);
 }
 
+/* A reference on @d's frame, and a use as writable; the number may be
+ * anything. */
+static inline int16_t frame_claim(struct domain *d, uint64_t frame, bool write)
+{
+    struct page *page = page_get_mfn(frame, d);
+
+    if (page == NULL)
+        return GNTST_bad_page;
+    if (!write || GRANT_LIKELY(page_get_type(page, PAGE_WRITABLE) == 0))
+        return GNTST_okay;
+    page_put(page);
+    return GNTST_general_error;
+}
+
+static inline void frame_release(uint64_t frame, bool write)
+{
+    if (write)
+        page_put_type(page_of(frame));
+    page_put(page_of(frame));
+}
+
 /*
  * May @peer use entry @ref of @d, and to write?  On GNTST_okay the entry
  * shows GTF_reading (and GTF_writing), *frame is what it grants and was read
@@ -94,7 +115,7 @@ grant_claim(struct domain *d, uint32_t ref, uint16_t peer, bool write,
     const uint32_t look = 0xffff0000u | mask | (write ? GTF_readonly : 0);
     struct grant_table *gt = d->grants;
     union grant_entry *shared, e;
-    struct page *page;
+    int16_t status;
 
     if (ref >= grant_nr_entries(gt) || grant_active(gt, ref)->uses != 0)
         return grant_claim_rare(d, ref, peer, write, mask, frame);
@@ -105,14 +126,10 @@ grant_claim(struct domain *d, uint32_t ref, uint16_t peer, bool write,
         !atomic_cas(&shared->raw, &e.raw, e.raw | use[write]))
         return grant_claim_rare(d, ref, peer, write, mask, frame);
     *frame = e.v1.frame;
-    page = page_get_mfn(e.v1.frame, d);
-    if (GRANT_LIKELY(page != NULL) &&
-        (!write || GRANT_LIKELY(page_get_type(page, PAGE_WRITABLE) == 0)))
-        return GNTST_okay;
-    if (page != NULL)
-        page_put(page);
-    grant_unclaim(gt, ref, write);
-    return page != NULL ? GNTST_general_error : GNTST_bad_page;
+    status = frame_claim(d, e.v1.frame, write);
+    if (status != GNTST_okay)
+        grant_unclaim(gt, ref, write);
+    return status;
 }
 
 /* Count a mapping with these GNTMAP_* of a claimed entry.  Lock held. */

@@ -159,22 +159,6 @@ static int16_t mark_entry(union grant_entry *shared, bool in_use, uint16_t peer,
     return refuse(GNTST_general_error, "the entry keeps changing");
 }
 
-/* @first: the frame is what a guest wrote, and may be anything. */
-static int16_t claim_frame(struct domain *d, uint32_t frame, bool write,
-                           bool first)
-{
-    struct page *page = page_get_mfn(frame, d);
-
-    if (page == NULL)
-        return refuse(first ? GNTST_bad_page : GNTST_general_error,
-                      "the granter does not own the frame");
-    if (write && page_get_type(page, PAGE_WRITABLE) != 0) {
-        page_put(page);
-        return GNTST_general_error;
-    }
-    return GNTST_okay;
-}
-
 int16_t grant_claim_rare(struct domain *d, uint32_t ref, uint16_t peer,
                          bool write, uint16_t mask, uint32_t *frame)
 {
@@ -197,11 +181,12 @@ int16_t grant_claim_rare(struct domain *d, uint32_t ref, uint16_t peer,
     }
     if (in_use)
         *frame = act->frame;
-    status = claim_frame(d, *frame, write, !in_use);
-    if (status != GNTST_okay)
-        grant_unclaim(gt, ref, write);
-
-    return status;
+    status = frame_claim(d, *frame, write);
+    if (status == GNTST_okay)
+        return status;
+    grant_unclaim(gt, ref, write);
+    /* A frame in use is what Xen cannot pin; a first one is a bad page. */
+    return in_use ? GNTST_general_error : status;
 }
 
 /* ---- Records of mappings. ---- */
@@ -233,17 +218,13 @@ struct maptrack *maptrack_grow(struct grant_table *gt)
 static void release_record(struct grant_table *gt, struct maptrack *m)
 {
     struct domain *granter = m->granter;
-    struct page *page = page_of(m->frame);
     uint32_t flags = m->flags;
 
     spin_lock(&granter->grants->lock);
     grant_discount(granter->grants, m->ref, flags);
     spin_unlock(&granter->grants->lock);
-    if (flags & GNTMAP_device_map) {
-        if (!(flags & GNTMAP_readonly))
-            page_put_type(page);
-        page_put(page);
-    }
+    if (flags & GNTMAP_device_map)
+        frame_release(m->frame, !(flags & GNTMAP_readonly));
     spin_lock(&gt->lock);
     maptrack_free(gt, m);
     spin_unlock(&gt->lock);
