@@ -222,4 +222,4 @@ help:
 	@echo "  make fuzz, make soak   longer suites"
 	@echo "  make stats             lines of code"
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
