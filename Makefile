@@ -9,7 +9,8 @@ VERSION := 0.1
 
 # ---- Packages: the one list. -------------------------------------------
 PACKAGES := gcc libc6-dev make nasm binutils clang libclang-rt-14-dev \
-  grub-pc-bin grub-common xorriso mtools qemu-system-x86 seabios check \
+  grub-pc-bin grub-efi-amd64-bin grub-common xorriso mtools qemu-system-x86 \
+  seabios ovmf check \
   pkg-config libsubunit-dev libxen-dev libjansson-dev liblz4-dev libncurses-dev \
   e2fsprogs jq gdb
 

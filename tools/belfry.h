@@ -65,7 +65,7 @@ struct options {
 
     /* run. */
     enum accel accel;
-    bool detach, batch, interactive, icount, smap, gdb, dry_run;
+    bool detach, batch, interactive, icount, smap, uefi, gdb, dry_run;
     double timeout; /* seconds, 0: none */
     const char *disk, *run_args;
 };

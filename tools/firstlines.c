@@ -8,7 +8,7 @@
 
 /* What stands before a colon and is no domain. */
 static const char *const others[] = { "belfry", "hypervisor", "verdict",
-                                      "SeaBIOS", NULL };
+                                      NULL };
 
 static void note_name(struct first_lines *lines, const char *name,
                       size_t length, uint64_t ns)
@@ -39,6 +39,10 @@ static void end_line(struct first_lines *lines, uint64_t ns)
 
     lines->line[lines->length] = '\0';
     lines->length = 0;
+    /* Firmware and GRUB have nothing to say about domains. */
+    lines->booted |= strstr(line, "] Belfry ") != NULL;
+    if (!lines->booted)
+        return;
     length = strspn(line, letters);
     if (!strncmp(line + length + strspn(line + length, " "), ": ", 2))
         note_name(lines, line, length, ns);

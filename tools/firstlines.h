@@ -8,6 +8,7 @@
 #ifndef TOOLS_FIRSTLINES_H
 #define TOOLS_FIRSTLINES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@
 struct first_lines {
     char line[48]; /* the start of the line that is arriving */
     size_t length;
+    bool booted; /* the hypervisor has said its name */
     struct {
         char name[32];
         uint64_t ns;

@@ -1,9 +1,10 @@
 /*
  * Bootable images.
  *
- * GRUB's core holds every module that grub.cfg needs, so the firmware reads
- * one file and GRUB none: that halves the time to the kernel's first line.
- * The same input gives the same bytes.
+ * GRUB's core, one for PCs with a BIOS and one for UEFI, holds every module
+ * that grub.cfg needs, so the firmware reads one file and GRUB none: that
+ * halves the time to the kernel's first line.  The same input gives the same
+ * bytes.
  */
 #include "tools/iso.h"
 
@@ -17,18 +18,43 @@
 
 #include "tools/process.h"
 
-#define GRUB_DIR  "/usr/lib/grub/i386-pc"
 #define NOTE_AT   (16 * 2048 + 883) /* "application use" of the volume */
 #define NOTE_SIZE 512
 #define NOTE_MARK "belfry 1 "
 #define DATE      "1704067200" /* of all files: the bytes depend on no clock */
 
-static const char prelude[] =
-    /* Without a timeout of its own grub.cfg would wait for a key that
-     * nobody can press. */
-    "set timeout=0\n";
+#define BIOS_DIR "/usr/lib/grub/i386-pc"
+#define UEFI_DIR "/usr/lib/grub/x86_64-efi"
+#define VOLUME   "BELFRY"
 
-/* ---- The core image. ----------------------------------------------------- */
+/* A firmware, and the GRUB that it starts. */
+struct firmware {
+    const char *dir;    /* GRUB's modules */
+    const char *format; /* of the core, as grub-mkimage calls it */
+    const char *core;   /* the file's name */
+    const char *package;
+    const char *prelude; /* runs before grub.cfg */
+    const char *modules[8];
+};
+
+/* Without a timeout of its own grub.cfg would wait for a key that nobody can
+ * press.  UEFI starts GRUB from a partition of its own, whence it must find
+ * the rest. */
+static const struct firmware bios = {
+    BIOS_DIR, "i386-pc-eltorito", "core.img", "grub-pc-bin and grub-common",
+    "set timeout=0\n",
+    { "biosdisk", "iso9660", "multiboot2", "normal", "boot" },
+};
+static const struct firmware uefi = {
+    UEFI_DIR, "x86_64-efi", "bootx64.efi",
+    "grub-efi-amd64-bin and grub-common",
+    "search.fs_label " VOLUME " root\n"
+    "set prefix=($root)/boot/grub\n"
+    "set timeout=0\n",
+    { "search_label", "iso9660", "multiboot2", "normal", "boot" },
+};
+
+/* ---- The core images. ---------------------------------------------------- */
 
 struct arguments {
     char **argv;
@@ -55,9 +81,10 @@ static void free_arguments(struct arguments *a)
     free(a->argv);
 }
 
-static void add_module(struct arguments *a, const char *module)
+static void add_module(struct arguments *a, const struct firmware *firmware,
+                       const char *module)
 {
-    char *path = text_of("%s/%s.mod", GRUB_DIR, module);
+    char *path = text_of("%s/%s.mod", firmware->dir, module);
 
     if (strchr(module, '/') || access(path, R_OK)) {
         free(path);
@@ -74,11 +101,14 @@ static void add_module(struct arguments *a, const char *module)
 /* The modules behind the commands of grub.cfg, by GRUB's own list
  * ("*menuentry: normal"). */
 static void add_command_modules(struct arguments *a,
+                                const struct firmware *firmware,
                                 const struct grub_cfg *cfg)
 {
-    FILE *list = fopen(GRUB_DIR "/command.lst", "re");
+    char *path = text_of("%s/command.lst", firmware->dir);
+    FILE *list = fopen(path, "re");
     char command[128], module[128];
 
+    free(path);
     if (!list)
         return;
     while (fscanf(list, "%127[^:]: %127s ", command, module) == 2) {
@@ -86,7 +116,7 @@ static void add_command_modules(struct arguments *a,
 
         for (size_t i = 0; i < cfg->nr_commands; i++) {
             if (!strcmp(cfg->commands[i], name))
-                add_module(a, module);
+                add_module(a, firmware, module);
         }
     }
     fclose(list);
@@ -104,29 +134,74 @@ static bool write_file(const char *path, const char *text)
     return true;
 }
 
-static bool make_core(const struct system *system, const char *dir)
+static bool make_core(const struct firmware *firmware,
+                      const struct system *system, const char *dir)
 {
-    static const char *const modules[] = { "biosdisk", "iso9660", "multiboot2",
-                                           "normal",   "boot",    NULL };
     char *config = text_of("%s/prelude.cfg", dir);
-    char *core = text_of("%s/core.img", dir);
+    char *core = text_of("%s/%s", dir, firmware->core);
     const char *const command[] = {
-        "grub-mkimage", "-O", "i386-pc-eltorito", "-d", GRUB_DIR,
+        "grub-mkimage", "-O", firmware->format, "-d", firmware->dir,
         "-p", "/boot/grub", "-c", config, "-o", core, NULL
     };
     struct arguments a = { 0 };
     bool good;
 
     add_arguments(&a, command);
-    add_arguments(&a, modules);
-    add_command_modules(&a, &system->cfg);
+    add_arguments(&a, firmware->modules);
+    add_command_modules(&a, firmware, &system->cfg);
     for (size_t i = 0; i < system->cfg.nr_insmods; i++)
-        add_module(&a, system->cfg.insmods[i]);
-    good = write_file(config, prelude) &&
-           process_run(a.argv, "grub-pc-bin and grub-common");
+        add_module(&a, firmware, system->cfg.insmods[i]);
+    good = write_file(config, firmware->prelude) &&
+           process_run(a.argv, firmware->package);
     free_arguments(&a);
     unlink(config);
     free(config);
+    free(core);
+
+    return good;
+}
+
+/* ---- The partition that UEFI boots from. --------------------------------- */
+
+#define SECTOR 512u
+/* What a file system has besides the file: boot sector, tables, root and two
+ * directories. */
+#define FAT_SECTORS 64u
+
+static bool run_mtool(const char *const words[])
+{
+    struct arguments a = { 0 };
+    bool good;
+
+    add_arguments(&a, words);
+    good = process_run(a.argv, "mtools");
+    free_arguments(&a);
+
+    return good;
+}
+
+/* A FAT file system just large enough for GRUB, under the name that UEFI looks
+ * for on a medium it has not seen. */
+static bool make_uefi_partition(const char *dir)
+{
+    char *core = text_of("%s/%s", dir, uefi.core);
+    char *image = text_of("%s/uefi.img", dir);
+    struct stat st = { 0 };
+    bool good = stat(core, &st) == 0;
+    char *sectors = text_of("%llu", (unsigned long long)st.st_size / SECTOR +
+                                        (unsigned int)st.st_size / SECTOR / 64 +
+                                        FAT_SECTORS);
+
+    good = good &&
+           run_mtool((const char *const[]){ "mformat", "-C", "-i", image, "-T",
+                                            sectors, "-h", "2", "-s", "18",
+                                            "-N", "0", "::", NULL }) &&
+           run_mtool((const char *const[]){ "mmd", "-i", image, "::/EFI",
+                                            "::/EFI/BOOT", NULL }) &&
+           run_mtool((const char *const[]){ "mcopy", "-i", image, core,
+                                            "::/EFI/BOOT/BOOTX64.EFI", NULL });
+    free(sectors);
+    free(image);
     free(core);
 
     return good;
@@ -229,19 +304,22 @@ static bool make_file_system(const struct system *system, const char *dir,
                              const char *output)
 {
     static const char *const command[] = {
-        "xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", "BELFRY",
+        "xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", VOLUME,
         "-graft-points", "-b", "boot/grub/core.img", "-no-emul-boot",
         "-boot-load-size", "4", "-boot-info-table", "--grub2-boot-info",
-        "--grub2-mbr", GRUB_DIR "/boot_hybrid.img", "--set_all_file_dates",
-        "=" DATE, "-o", NULL
+        "--grub2-mbr", BIOS_DIR "/boot_hybrid.img", "--efi-boot",
+        "boot/grub/uefi.img", "-efi-boot-part", "--efi-boot-image",
+        "--set_all_file_dates", "=" DATE, "-o", NULL
     };
     struct arguments a = { 0 };
-    char *core = text_of("%s/core.img", dir);
+    char *core = text_of("%s/%s", dir, bios.core);
+    char *partition = text_of("%s/uefi.img", dir);
     bool good;
 
     add_arguments(&a, command);
     add_argument(&a, text_of("%s", output));
     add_argument(&a, graft("/boot/grub/core.img", core));
+    add_argument(&a, graft("/boot/grub/uefi.img", partition));
     add_argument(&a, graft("/boot/grub/grub.cfg", system->path));
     for (size_t i = 0; i < system->nr_files; i++)
         add_argument(&a, graft(system->files[i]->name,
@@ -250,6 +328,7 @@ static bool make_file_system(const struct system *system, const char *dir,
                                    : system->files[i]->path));
     good = process_run(a.argv, "xorriso");
     free_arguments(&a);
+    free(partition);
     free(core);
 
     return good;
@@ -278,28 +357,38 @@ static bool put_in_place(const char *temporary, const char *output)
     return true;
 }
 
+static void remove_temporaries(char *dir)
+{
+    const char *const names[] = { bios.core, uefi.core, "uefi.img" };
+
+    if (!dir)
+        return;
+    for (size_t i = 0; i < 3; i++) {
+        char *path = text_of("%s/%s", dir, names[i]);
+
+        unlink(path);
+        free(path);
+    }
+    rmdir(dir);
+    free(dir);
+}
+
 bool iso_build(const struct system *system, const char *output)
 {
     struct iso_note note = note_of(system);
     char *dir = process_temp_dir();
     char *temporary = text_of("%s.new", output);
-    char *core;
     bool good;
 
     setenv("SOURCE_DATE_EPOCH", DATE, 1);
-    good = dir && make_core(system, dir) &&
+    good = dir && make_core(&bios, system, dir) &&
+           make_core(&uefi, system, dir) && make_uefi_partition(dir) &&
            make_file_system(system, dir, temporary) &&
            write_note(temporary, &note) && put_in_place(temporary, output);
     if (!good)
         unlink(temporary);
-    if (dir) {
-        core = text_of("%s/core.img", dir);
-        unlink(core);
-        rmdir(dir);
-        free(core);
-    }
+    remove_temporaries(dir);
     free(temporary);
-    free(dir);
 
     return good;
 }

@@ -1,5 +1,5 @@
 /*
- * Bootable images: GRUB for PCs with a BIOS on an ISO 9660 file system.
+ * Bootable images: GRUB, for a BIOS and for UEFI, on an ISO 9660 file system.
  *
  * The image carries a note to `belfry run` in the field that ISO 9660 leaves
  * to applications: how much memory it wants, and which file is its disk.

@@ -14,8 +14,8 @@
 /* Keys of options without a short name. */
 enum { KEY_NAME = 0x100, KEY_JSON, KEY_NO_HEADER, KEY_SORT, KEY_WATCH,
        KEY_ROOT, KEY_FILE, KEY_UNCHECKED, KEY_MEM, KEY_CPUS, KEY_ACCEL,
-       KEY_BATCH, KEY_INTERACTIVE, KEY_ICOUNT, KEY_SMAP, KEY_GDB, KEY_DRY_RUN,
-       KEY_TIMEOUT, KEY_DISK, KEY_ARGS };
+       KEY_BATCH, KEY_INTERACTIVE, KEY_ICOUNT, KEY_SMAP, KEY_UEFI, KEY_GDB,
+       KEY_DRY_RUN, KEY_TIMEOUT, KEY_DISK, KEY_ARGS };
 
 struct group {
     unsigned int bit;
@@ -61,6 +61,7 @@ static const struct group groups[] = {
                "words for the guests of this run alone"),
         OPTION("smap", KEY_SMAP, NULL,
                "leave SMAP on under TCG, which breaks iretq in guests"),
+        OPTION("uefi", KEY_UEFI, NULL, "UEFI firmware instead of a BIOS"),
         OPTION("gdb", KEY_GDB, NULL,
                "wait for gdb, and print the command that attaches it"),
         OPTION("dry-run", KEY_DRY_RUN, NULL,
@@ -177,6 +178,7 @@ static error_t parse_machine_option(int key, char *arg,
     case KEY_INTERACTIVE: options->interactive = true; return 0;
     case KEY_ICOUNT: options->icount = true; return 0;
     case KEY_SMAP: options->smap = true; return 0;
+    case KEY_UEFI: options->uefi = true; return 0;
     case KEY_GDB: options->gdb = true; return 0;
     case KEY_DRY_RUN: options->dry_run = true; return 0;
     case KEY_TIMEOUT: options->timeout = parse_seconds(arg, state); return 0;

@@ -88,6 +88,14 @@ static void add_image(struct vector *v, const char *image)
     free(file);
 }
 
+static void add_firmware(struct vector *v, const char *uefi)
+{
+    if (!uefi)
+        return;
+    add(v, "-drive");
+    add(v, "if=pflash,format=raw,readonly=on,file=%s", uefi);
+}
+
 static void add_serial_ports(struct vector *v, const char *com2)
 {
     static const char *const words[] = {
@@ -129,6 +137,7 @@ char **qemu_arguments(const struct options *options,
     add_processor(&v, options, setup->kvm);
     add(&v, "-m");
     add(&v, "%lluM", (unsigned long long)(setup->memory >> 20));
+    add_firmware(&v, setup->uefi);
     add_image(&v, setup->image);
     add_serial_ports(&v, setup->com2);
     add_run_arguments(&v, options, setup->mode);
@@ -160,6 +169,22 @@ int qemu_verdict(int wstatus)
     }
 
     return -1;
+}
+
+/* ---- UEFI. --------------------------------------------------------------- */
+
+const char *qemu_find_uefi(void)
+{
+    static const char *const files[] = { "/usr/share/OVMF/OVMF_CODE.fd",
+                                         "/usr/share/OVMF/OVMF_CODE_4M.fd" };
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (access(files[i], R_OK) == 0)
+            return files[i];
+    }
+    complain("no UEFI firmware is installed (it is in Debian's package ovmf)");
+
+    return NULL;
 }
 
 /* ---- KVM. ---------------------------------------------------------------- */

@@ -12,6 +12,7 @@ struct qemu_setup {
     uint64_t memory;  /* bytes */
     bool kvm;
     const char *mode; /* batch, interactive or detached: for the guests */
+    const char *uefi; /* the UEFI firmware's file, NULL: a BIOS */
     const char *com2; /* the chardev's parameters, e.g. "fd=3" */
 };
 
@@ -19,6 +20,9 @@ struct qemu_setup {
 char **qemu_arguments(const struct options *options,
                       const struct qemu_setup *setup);
 void qemu_free_arguments(char **argv);
+
+/* The UEFI firmware that is installed.  NULL, after a complaint: none is. */
+const char *qemu_find_uefi(void);
 
 /* Decide between TCG and KVM.  *why says it in a clause; *tell is set when
  * the user should hear it without asking. */

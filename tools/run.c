@@ -430,8 +430,11 @@ static enum status print_command(struct run_state *run)
 static enum status start(struct run_state *run)
 {
     const struct options *options = run->options;
+    const char *uefi = options->uefi ? qemu_find_uefi() : NULL;
 
     run->image = options->args[0];
+    if (options->uefi && !uefi)
+        return STATUS_FAILED;
     if (!iso_read_note(run->image, &run->note))
         return STATUS_FAILED;
     if (!runs_choose_name(run->image, options->name, run->name))
@@ -440,6 +443,7 @@ static enum status start(struct run_state *run)
         return STATUS_FAILED;
     run->qemu = (struct qemu_setup){
         .image = run->image,
+        .uefi = uefi,
         .memory = machine_memory(run),
         .mode = run->batch ? "batch"
                            : options->detach ? "detached" : "interactive",

@@ -167,6 +167,17 @@ test_images() {
 
 # ---- Runs to the end. ----------------------------------------------------
 
+# What the domains said, without times and counts that differ with each run.
+domain_lines() {
+    tr -d '\r' <"$1" | grep -E '^(disk|reader|ping|pong): ' |
+        sed -E 's/[0-9.]+ (ns|us|ms|s|TSC ticks|requests)/N/g' | sort
+}
+same_lines() {
+    domain_lines "$work/bios" >"$work/bios.lines"
+    test -s "$work/bios.lines" &&
+        domain_lines "$work/uefi" | diff "$work/bios.lines" -
+}
+
 hash_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 
 test_batch() {
@@ -180,6 +191,11 @@ test_batch() {
         --disk "$work/other" "$work/batch.iso"
     said "the other disk arrives whole" \
         "reader: sha256 $(hash_of "$work/other")"
+    cp "$work/out" "$work/bios"
+    status "the same run under UEFI passes" 0 belfry run --uefi --timeout 60 \
+        --disk "$work/other" "$work/batch.iso"
+    cp "$work/out" "$work/uefi"
+    holds "its domains say the same" same_lines
     head -c 1000 /dev/urandom >"$work/odd"
     status "check refuses a disk of an odd size" 1 belfry check \
         "$here/live.cfg" --root "$build" --file disk.img="$work/odd"
