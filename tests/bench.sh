@@ -16,6 +16,11 @@ PORTS=4000
 
 mkdir -p "$WORK"
 
+# The systems run here are nobody else's to stop.
+XDG_RUNTIME_DIR=$(mktemp -d)
+export XDG_RUNTIME_DIR
+trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
+
 # One run: its image is built from the configuration on standard input.
 run() { # NAME
     { cat; echo boot; } > "$WORK/$1.cfg"

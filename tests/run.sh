@@ -24,6 +24,12 @@ passed=0 failed=0
 
 mkdir -p "$LOGS"
 
+# Systems of these tests are nobody else's to stop or to talk to.
+XDG_RUNTIME_DIR=$(mktemp -d)
+export XDG_RUNTIME_DIR
+trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
+trap 'exit 1' INT TERM
+
 # ---- Results. ---------------------------------------------------------------
 
 seconds() { # SINCE
@@ -141,10 +147,13 @@ build_image() { # TEST CFG ISO
     fi
 }
 
-# The last line that tells why: a failed check, a panic, or the very last.
+# The line that tells why: a failed check, a panic, or the very last.  The log
+# is kept, also when the test runs again.
 reason_of() { # LOG
-    { grep -m 1 -E 'PANIC|panic|hypervisor fault' "$1" ||
-      grep -m 1 -E 'not so:|should be' "$1" || tail -n 1 "$1"; } | cut -c 1-200
+    cp "$1" "${1%.log}.failed.log"
+    { grep -m 1 -E 'not so:|should be' "$1" ||
+      grep -m 1 -E '^(\[ *[0-9.]+\] )?(panic|PANIC|BUG)' "$1" ||
+      tail -n 1 "$1"; } | cut -c 1-200
 }
 
 judge() { # LABEL TEST STATUS SINCE LOG
