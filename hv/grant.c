@@ -240,7 +240,7 @@ static int16_t unmap_parts(struct vcpu *v, const struct unmap *u,
     bool contains_pte = m->flags & GNTMAP_contains_pte;
     int16_t status;
 
-    if (u->dev_bus_addr != 0 &&
+    if (u->dev_bus_addr != 0 && (m->flags & GNTMAP_device_map) &&
         u->dev_bus_addr != (uint64_t)m->frame << PAGE_SHIFT)
         return fail(GNTST_general_error, "not the mapping's bus address");
     if (u->host_addr != 0 && (m->flags & GNTMAP_host_map)) {

@@ -7,13 +7,15 @@
 
 #define CHUNK 256u
 
+#define LOW_HALF_END (1ULL << 47)
+
 bool guest_range_ok(const void *addr, size_t size)
 {
     uint64_t start = (uint64_t)addr, end = start + size;
 
     if (end < start)
         return false;
-    return end <= HV_START || start >= HV_END;
+    return end <= LOW_HALF_END || start >= HV_END;
 }
 
 /* The address of an element, false if it would wrap. */
