@@ -30,35 +30,47 @@ _Static_assert(sizeof(struct refusals) <= PAGE_SIZE, "one page");
 static spinlock_t lock; /* guards all records */
 static uint64_t last_sequence;
 
+/* What has been said about the call in progress, and only that. */
+static struct reason *reason_now(void)
+{
+    const struct vcpu *v = current_vcpu();
+    uint64_t call = v ? v->hypercalls : 0;
+    struct reason *reason = &this_cpu()->reason;
+
+    if (reason->of != v || reason->call != call)
+        *reason = (struct reason){ .of = v, .call = call };
+    return reason;
+}
+
 void refuse_reason(const char *text)
 {
-    this_cpu()->reason = text;
+    reason_now()->text = text;
 }
 
 void refuse_argument(uint64_t argument)
 {
-    this_cpu()->reason_argument = argument;
-    this_cpu()->reason_has_argument = true;
+    reason_now()->argument = argument;
+    reason_now()->has_argument = true;
 }
 
 void refused_record(struct vcpu *v, const char *call, uint64_t argument,
                     long error)
 {
-    struct cpu *cpu = this_cpu();
+    struct reason *reason = reason_now();
     struct domain *d = v->domain;
     struct record r = {
         .time = now(),
         .error = error,
         .call = call,
-        .reason = cpu->reason ? cpu->reason : "",
-        .argument = cpu->reason_has_argument ? cpu->reason_argument : argument,
+        .reason = reason->text ? reason->text : "",
+        .argument = reason->has_argument ? reason->argument : argument,
         .rip = vcpu_rip(v),
     };
     struct refusals *kept = d->refusals;
     bool print;
 
-    cpu->reason = NULL;
-    cpu->reason_has_argument = false;
+    reason->text = NULL;
+    reason->has_argument = false;
     atomic_add_return(&d->refused, 1);
 
     spin_lock(&lock);

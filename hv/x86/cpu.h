@@ -39,6 +39,15 @@ struct tss {
 
 enum { IST_NONE, IST_DF, IST_MC, IST_NMI, IST_DB };
 
+/* Why a call is being refused (refused.c). */
+struct reason {
+    const struct vcpu *of; /* whose call, the how manieth of its own */
+    uint64_t call;
+    const char *text;
+    uint64_t argument;
+    bool has_argument;
+};
+
 struct cpu {
     struct vcpu *current; /* NULL while idle */
     uint32_t id, apic_id;
@@ -56,9 +65,7 @@ struct cpu {
     struct tss tss __attribute__((aligned(16)));
     uint64_t interrupts;
     uint64_t hypercalls; /* of vCPUs that are no more */
-    const char *reason;  /* refuse_reason() of the call in progress */
-    uint64_t reason_argument;
-    bool reason_has_argument;
+    struct reason reason;
     bool restarted; /* the call in progress starts again: no result */
 } __attribute__((aligned(16)));
 

@@ -7,6 +7,8 @@
  */
 #include "tests/guest/parent.h"
 
+#include <xen/memory.h>
+
 static struct child worker;
 
 /* ---- The rules of size and version. ---- */
@@ -298,6 +300,29 @@ static void check_refusals(void)
     CHECK_EQ(strncmp(r.symbol, "hypercall", 9), 0);
 }
 
+/* A call that goes well although part of it was refused leaves no reason
+ * behind for the next one. */
+static void check_old_reason(void)
+{
+    struct belfry_refusal r = { .sequence = 0 };
+    struct belfry_refused list = BELFRY_ARG(belfry_refused, .count = 1,
+                                            .refusals = &r,
+                                            .item_size = sizeof(r));
+    xen_pfn_t nobodys = ~0ull >> 12;
+    struct xen_memory_reservation release = {
+        .extent_start = { &nobodys }, .nr_extents = 1, .domid = DOMID_SELF,
+    };
+
+    CHECK_EQ(hypercall_memory_op(XENMEM_decrease_reservation, &release), 0);
+    CHECK_EQ(hypercall_sched_op(999, NULL), -ENOSYS);
+    for (; hypercall_belfry_op(BELFRYOP_refused, &list) == 0 && list.count;
+         list.count = 1)
+        ;
+    CHECK_EQ(r.generation, guest.generation);
+    CHECK_EQ(strcmp(r.call, "sched_op"), 0);
+    CHECK_EQ(strcmp(r.reason, ""), 0);
+}
+
 static void check_restart(void)
 {
     struct belfry_control control = BELFRY_ARG(
@@ -342,6 +367,7 @@ static void one_life(void)
     check_channels();
     check_console_page();
     check_refusals();
+    check_old_reason();
     check_restart();
     check_zombie();
 }
