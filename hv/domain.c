@@ -330,19 +330,26 @@ static _Noreturn void initial_domain_ended(uint8_t reason)
                  reason == SHUTDOWN_reboot);
 }
 
-void domain_shutdown(struct domain *d, uint8_t reason)
+/* Only the first end counts: true if this is it. */
+static bool end(struct domain *d, enum domain_state state, uint8_t reason)
 {
     bool first;
 
     spin_lock(&d->lock);
     first = d->state == DOMAIN_RUNNING;
     if (first) {
-        d->state = DOMAIN_SHUTDOWN;
         d->reason = reason;
         d->ended = now();
     }
+    if (first || state == DOMAIN_DYING)
+        d->state = state;
     spin_unlock(&d->lock);
-    if (!first)
+    return first;
+}
+
+void domain_shutdown(struct domain *d, uint8_t reason)
+{
+    if (!end(d, DOMAIN_SHUTDOWN, reason))
         return;
     if (d == initial_domain)
         initial_domain_ended(reason);
@@ -350,15 +357,15 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     machine_tell(VIRQ_DOM_EXC);
 }
 
-static void report_crash(struct domain *d, uint64_t rip)
+static void report_crash(const struct domain *d)
 {
     char symbol[64];
 
     if (d == initial_domain)
         console_begin_panic(); /* who showed our lines is no more */
-    domain_symbol(d, rip, symbol, sizeof(symbol));
-    printk_guest(d->id, "%s crashed at rip %#lx %s: %s\n", d->name, rip, symbol,
-                 d->crash_text);
+    domain_symbol(d, d->crash_rip, symbol, sizeof(symbol));
+    printk_guest(d->id, "%s crashed at rip %#lx %s: %s\n", d->name,
+                 d->crash_rip, symbol, d->crash_text);
 }
 
 /* Only the first crash counts, and only while it runs. */
@@ -384,7 +391,7 @@ void domain_crash(struct domain *d, const char *fmt, ...)
     format_string_v(d->crash_text, sizeof(d->crash_text), fmt, args);
     va_end(args);
     d->crash_rip = rip_of(d);
-    report_crash(d, d->crash_rip);
+    report_crash(d);
     domain_shutdown(d, SHUTDOWN_crash);
 }
 
@@ -398,31 +405,17 @@ void domain_crash_trap(struct vcpu *v, uint32_t vector, uint32_t error,
     d->crash_vector = vector;
     d->crash_error = error;
     d->crash_cr2 = cr2;
-    d->crash_rip = rip_of(d);
     if (vector == 14)
-        format_string(d->crash_text, sizeof(d->crash_text),
-                      "%s (vector 14, error %#x) at address %#lx", text, error,
-                      cr2);
+        domain_crash(d, "%s (vector 14, error %#x) at address %#lx", text,
+                     error, cr2);
     else
-        format_string(d->crash_text, sizeof(d->crash_text),
-                      "%s (vector %u, error %#x)", text, vector, error);
-    report_crash(d, d->crash_rip);
-    domain_shutdown(d, SHUTDOWN_crash);
+        domain_crash(d, "%s (vector %u, error %#x)", text, vector, error);
 }
 
 /* Once: from here on it gets nothing new and loses what it has. */
 static void begin_dying(struct domain *d)
 {
-    bool was_running = d->state == DOMAIN_RUNNING;
-
-    spin_lock(&d->lock);
-    d->state = DOMAIN_DYING;
-    if (was_running) {
-        d->reason = BELFRY_REASON_DESTROYED;
-        d->ended = now();
-    }
-    spin_unlock(&d->lock);
-    if (was_running)
+    if (end(d, DOMAIN_DYING, BELFRY_REASON_DESTROYED))
         stop_vcpus(d);
     for (unsigned int i = 0; i < d->nr_vcpus; i++)
         if (d->vcpu[i] != current_vcpu())
@@ -446,9 +439,7 @@ static void release_frames(struct domain *d)
 
 int domain_destroy(struct domain *d)
 {
-    bool was_published = d->state != DOMAIN_BUILDING;
-
-    if (d->state == DOMAIN_DYING && d->destroyed)
+    if (d->destroyed)
         return 0;
     if (d->state != DOMAIN_DYING)
         begin_dying(d);
@@ -462,8 +453,7 @@ int domain_destroy(struct domain *d)
     if (!grant_release_mappings(d, DESTROY_BUDGET))
         return -ERESTART;
     d->destroyed = true;
-    if (was_published)
-        machine_tell(VIRQ_DOM_EXC);
+    machine_tell(VIRQ_DOM_EXC);
     domain_put(d); /* its own: the list's */
     return 0;
 }
