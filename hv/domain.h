@@ -83,7 +83,6 @@ struct vcpu {
     stime_t period;
     bool timers_on; /* a timer that expires may set itself anew */
     uint64_t hypercalls;
-    uint32_t time_version_seen;
 };
 
 struct domain {
@@ -113,7 +112,6 @@ struct domain {
     struct shared_info *shared; /* [GST] a frame shared with the domain */
     uint64_t *perdomain_l3;     /* contents of L4 slot 260 */
     uint64_t vm_assist;
-    uint64_t pt_progress; /* where relinquishing stands */
     bool destroyed; /* everything of its own has been given back */
 
     uint32_t console_port, store_port;

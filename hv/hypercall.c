@@ -21,7 +21,6 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define MULTICALL_MAX  0xffffffu
 #define PREEMPT_LOOK   32u /* checks for one look at the interrupts */
 
 typedef long hypercall_fn(struct vcpu *v, uint64_t a1, uint64_t a2,

@@ -21,8 +21,6 @@ void *boot_memory_alloc(size_t pages);
 uint64_t boot_memory_top(void);
 /* Call fn(start, end) for each range of whole free pages. */
 void boot_memory_for_each(void (*fn)(uint64_t start, uint64_t end));
-/* Is the page RAM at all (free or reserved)? */
-bool boot_memory_is_ram(uint64_t maddr);
 
 /* ---- acpi.c ---- */
 

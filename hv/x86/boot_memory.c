@@ -15,17 +15,18 @@ struct range {
     uint64_t start, end;
 };
 
-static struct range ram[MAX_RANGES], available[MAX_RANGES];
-static unsigned int nr_ram, nr_available;
+static struct range available[MAX_RANGES];
+static unsigned int nr_available;
+static uint64_t top;
 
-static void insert(struct range *list, unsigned int *n, unsigned int at,
-                   struct range r)
+static void insert(unsigned int at, struct range r)
 {
-    if (*n == MAX_RANGES)
+    if (nr_available == MAX_RANGES)
         panic("memory map has more than %u pieces", MAX_RANGES);
-    memmove(&list[at + 1], &list[at], (*n - at) * sizeof(*list));
-    list[at] = r;
-    (*n)++;
+    memmove(&available[at + 1], &available[at],
+            (nr_available - at) * sizeof(r));
+    available[at] = r;
+    nr_available++;
 }
 
 void boot_memory_add(uint64_t start, uint64_t end)
@@ -33,14 +34,13 @@ void boot_memory_add(uint64_t start, uint64_t end)
     struct range r = { (start + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1),
                        end & ~(uint64_t)(PAGE_SIZE - 1) };
 
-    if (r.start >= r.end)
-        return;
-    insert(ram, &nr_ram, nr_ram, r);
-    if (r.end <= LOW_MEMORY)
-        return;
     if (r.start < LOW_MEMORY)
         r.start = LOW_MEMORY;
-    insert(available, &nr_available, nr_available, r);
+    if (r.start >= r.end)
+        return;
+    insert(nr_available, r);
+    if (r.end > top)
+        top = r.end;
 }
 
 void boot_memory_reserve(uint64_t start, uint64_t end)
@@ -56,7 +56,7 @@ void boot_memory_reserve(uint64_t start, uint64_t end)
             continue;
         r->end = r->start < start ? start : r->start;
         if (after.start < after.end)
-            insert(available, &nr_available, i + 1, after);
+            insert(i + 1, after);
     }
 }
 
@@ -77,11 +77,6 @@ void *boot_memory_alloc(size_t pages)
 
 uint64_t boot_memory_top(void)
 {
-    uint64_t top = 0;
-
-    for (unsigned int i = 0; i < nr_ram; i++)
-        if (ram[i].end > top)
-            top = ram[i].end;
     return top;
 }
 
@@ -90,12 +85,4 @@ void boot_memory_for_each(void (*fn)(uint64_t start, uint64_t end))
     for (unsigned int i = 0; i < nr_available; i++)
         if (available[i].start < available[i].end)
             fn(available[i].start, available[i].end);
-}
-
-bool boot_memory_is_ram(uint64_t maddr)
-{
-    for (unsigned int i = 0; i < nr_ram; i++)
-        if (maddr >= ram[i].start && maddr < ram[i].end)
-            return true;
-    return false;
 }

@@ -33,7 +33,6 @@
 /* One block a CPU, aligned to its size: the CPU is found by masking rsp.
  * Pages 0, 2, 4, 6 and 8 are guards; 1 #DF, 3 #MC, 5 NMI, 7 #DB; 9-15 the
  * main stack with struct cpu at its top. */
-#define STACK_BLOCK_SHIFT 16
 #define STACK_BLOCK_SIZE  0x10000
 
 /* Each vCPU's part of the per-domain area: 16 pages of GDT, 16 of LDT. */

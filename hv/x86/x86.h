@@ -14,7 +14,6 @@
 #define CR4_MCE        (1ULL << 6)
 #define CR4_OSFXSR     (1ULL << 9)
 #define CR4_OSXMMEXCPT (1ULL << 10)
-#define CR4_UMIP       (1ULL << 11)
 #define CR4_FSGSBASE   (1ULL << 16)
 #define CR4_OSXSAVE    (1ULL << 18)
 #define CR4_SMEP       (1ULL << 20)
@@ -233,11 +232,6 @@ static inline uint32_t in32(uint16_t port)
     return value;
 }
 
-static inline void out32(uint16_t port, uint32_t value)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
-}
-
 /* Sleep until an interrupt has been taken; interrupts are off again after. */
 static inline void idle_once(void)
 {
@@ -271,13 +265,5 @@ static inline void clac(void)
                  : "m"(*(address)), "er"((uint64_t)(value))                     \
                  : "memory"                                                    \
                  : fault)
-
-static inline uint64_t read_rsp(void)
-{
-    uint64_t value;
-
-    __asm__("mov %%rsp, %0" : "=r"(value));
-    return value;
-}
 
 #endif
