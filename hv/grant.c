@@ -26,6 +26,9 @@
 #define PTE_AVAIL_SHIFT 9
 #define PTE_AVAIL_MASK  7u
 
+/* The rest of a command is Xen's to say where a restarted one goes on. */
+#define COMMAND_BITS 12
+
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 union item {
@@ -242,7 +245,7 @@ static int16_t unmap_parts(struct vcpu *v, const struct unmap *u,
 
     if (u->dev_bus_addr != 0 && (m->flags & GNTMAP_device_map) &&
         u->dev_bus_addr != (uint64_t)m->frame << PAGE_SHIFT)
-        return fail(GNTST_general_error, "not the mapping's bus address");
+        return fail(GNTST_bad_dev_addr, "not the mapping's bus address");
     if (u->host_addr != 0 && (m->flags & GNTMAP_host_map)) {
         if (contains_pte && u->new_addr != 0)
             return fail(GNTST_general_error, "contains_pte cannot replace");
@@ -329,8 +332,6 @@ struct side {
 static int16_t side_init(struct batch *b, struct side *s, unsigned int index,
                          const struct gnttab_copy_ptr *ptr, bool is_grant)
 {
-    if (!is_grant && ptr->domid != DOMID_SELF)
-        return fail(GNTST_permission_denied, "frames of others need a grant");
     s->is_grant = is_grant;
     s->write = index == 1;
     s->ref = ptr->u.ref;
@@ -339,7 +340,11 @@ static int16_t side_init(struct batch *b, struct side *s, unsigned int index,
                     b->v->domain :
                     batch_domain(b, index, ptr->domid);
 
-    return s->domain == NULL ? GNTST_bad_domain : GNTST_okay;
+    if (s->domain == NULL)
+        return GNTST_bad_domain;
+    if (!is_grant && ptr->domid != DOMID_SELF)
+        return fail(GNTST_permission_denied, "frames of others need a grant");
+    return GNTST_okay;
 }
 
 static struct grant_table *side_table(const struct side *s)
@@ -423,8 +428,6 @@ static int16_t copy(struct batch *b, union item *item)
     struct side from, to;
     int16_t status;
 
-    if (op->len == 0)
-        return GNTST_okay;
     status = side_init(b, &from, 0, &op->source,
                        op->flags & GNTCOPY_source_gref);
     if (status == GNTST_okay)
@@ -744,6 +747,6 @@ long do_grant_table_op(struct vcpu *v, uint32_t cmd, void *arg, uint32_t count)
         return get_version(v, arg);
     default:
         refuse_reason("this grant table operation is not offered");
-        return -ENOSYS;
+        return cmd >> COMMAND_BITS ? -EINVAL : -ENOSYS;
     }
 }

@@ -15,7 +15,7 @@ bool guest_range_ok(const void *addr, size_t size)
 
     if (end < start)
         return false;
-    return end <= LOW_HALF_END || start >= HV_END;
+    return (start < LOW_HALF_END && end <= LOW_HALF_END) || start >= HV_END;
 }
 
 /* The address of an element, false if it would wrap. */
