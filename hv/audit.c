@@ -38,7 +38,7 @@ __attribute__((format(printf, 1, 2))) static void difference(const char *fmt,
     if (audit->differences++ == 0)
         string_copy(audit->first, line, sizeof(audit->first));
     if (audit->differences <= MAX_LINES)
-        printk("audit: %s", line);
+        printk("audit: %s\n", line);
 }
 
 static void report(void *ctx, const char *text)
@@ -67,23 +67,22 @@ void page_audit_expect(mfn_t mfn, uint64_t type)
 
 /* ---- Pass 1: what refers to frames. ---- */
 
-static void expect_base(mfn_t table)
+static void expect_if_any(mfn_t mfn, uint64_t type)
 {
-    if (table)
-        page_audit_expect(table, PAGE_L4);
+    if (mfn)
+        page_audit_expect(mfn, type);
 }
 
 static void expect_vcpu(const struct vcpu *v)
 {
     const struct arch_vcpu *a = &v->arch;
 
-    expect_base(a->kernel_table);
-    expect_base(a->user_table);
+    expect_if_any(a->kernel_table, PAGE_L4);
+    expect_if_any(a->user_table, PAGE_L4);
+    expect_if_any(a->info_frame, PAGE_WRITABLE);
     for (unsigned int i = 0; i < VCPU_PAGES; i++)
         if (i != HV_GDT_PAGE && (a->perdomain_l1[i] & PTE_RW))
             page_audit_expect(pte_frame(a->perdomain_l1[i]), PAGE_SEGDESC);
-    if (mfn_is_ram(a->info_frame))
-        page_audit_expect(a->info_frame, PAGE_WRITABLE);
 }
 
 static void expect_domain(struct domain *d)
@@ -91,9 +90,7 @@ static void expect_domain(struct domain *d)
     audit->page_tables += pagetable_audit(d);
     for (unsigned int i = 0; i < d->nr_vcpus; i++)
         expect_vcpu(d->vcpu[i]);
-    if (d->rings_frame)
-        page_audit_expect(d->rings_frame, PAGE_NONE);
-
+    expect_if_any(d->rings_frame, PAGE_NONE);
     (void)grant_audit(d, &audit->grants, report, d);
     (void)evtchn_audit(&d->evtchn, &audit->ports, report, d);
 }

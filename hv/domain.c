@@ -234,7 +234,6 @@ static int create_vcpu(struct domain *d, unsigned int id)
     v->evtchn.info = &d->shared->vcpu_info[id];
     /* As on Xen: a vCPU starts with its upcalls masked. */
     v->evtchn.info->evtchn_upcall_mask = 1;
-    v->arch.info_frame = INVALID_MFN;
     vcpu_timers_init(v);
     sched_init_vcpu(v, 8, ~0ull);
     return arch_vcpu_init(v);

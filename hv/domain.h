@@ -66,7 +66,7 @@ struct arch_vcpu {
                                SEGDESC (x86/descriptor.h) */
     uint64_t debugreg[8];
     void *xsave; /* one page */
-    mfn_t info_frame; /* registered vcpu_info, INVALID_MFN: shared_info's */
+    mfn_t info_frame; /* registered vcpu_info, 0: shared_info's */
     uint64_t runstate_area; /* guest address, 0: none */
 };
 

@@ -140,7 +140,7 @@ long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
 {
     struct vcpu_info *info;
 
-    if (v->arch.info_frame != INVALID_MFN)
+    if (v->arch.info_frame)
         return -EINVAL;
     if (offset > PAGE_SIZE - sizeof(*info) ||
         offset % _Alignof(struct vcpu_info))

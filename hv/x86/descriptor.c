@@ -280,11 +280,11 @@ bool descriptor_map_ldt(struct vcpu *v, uint64_t address)
 
 /* ---- The end of a vCPU. ---- */
 
-static void table_put(mfn_t *table)
+static void frame_put(mfn_t *mfn)
 {
-    if (*table)
-        page_put_and_type(page_of(*table));
-    *table = 0;
+    if (*mfn)
+        page_put_and_type(page_of(*mfn));
+    *mfn = 0;
 }
 
 void arch_vcpu_release(struct vcpu *v)
@@ -293,17 +293,15 @@ void arch_vcpu_release(struct vcpu *v)
     struct domain *d = v->domain;
 
     /* Events that still come must not go into a page we let go of. */
-    if (mfn_is_ram(a->info_frame)) {
+    if (a->info_frame)
         write_once(&v->evtchn.info, &d->shared->vcpu_info[v->id]);
-        page_put_and_type(page_of(a->info_frame));
-        a->info_frame = INVALID_MFN;
-    }
+    frame_put(&a->info_frame);
 
     spin_lock(&d->pt_lock);
     descriptor_unmap_ldt(v);
     gdt_replace(v, NULL, 0);
     a->ldt_entries = 0;
-    table_put(&a->user_table);
-    table_put(&a->kernel_table);
+    frame_put(&a->user_table);
+    frame_put(&a->kernel_table);
     spin_unlock(&d->pt_lock);
 }

@@ -76,7 +76,6 @@ static void machine_domain(struct domain *d, struct vcpu *v, uint16_t id)
     d->vcpu[0] = v;
     v->domain = d;
     v->arch.kernel_mode = true;
-    v->arch.info_frame = INVALID_MFN;
 }
 
 /* Memory is full of rubbish at boot. */
