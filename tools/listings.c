@@ -487,7 +487,7 @@ static double cell_responses(const struct listing *listing, const json_t *row,
                    buf, size);
 }
 
-/* The age of the oldest request in flight; the row has its time. */
+/* How long the oldest request in flight has waited. */
 static double cell_oldest(const struct listing *listing, const json_t *row,
                           char *buf, size_t size)
 {
@@ -496,7 +496,9 @@ static double cell_oldest(const struct listing *listing, const json_t *row,
         return 0;
     }
 
-    return ago(listing, row, "oldest", buf, size);
+    (void)listing;
+    text_duration(buf, size, (uint64_t)row_number(row, "oldest"));
+    return (double)row_number(row, "oldest");
 }
 
 static double cell_fault(const struct listing *listing, const json_t *row,
