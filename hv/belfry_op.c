@@ -327,7 +327,12 @@ static long op_grants(struct call *c)
 
 static bool next_grant(struct call *c)
 {
-    return grant_info(c->domain, &c->next, &c->item.grant);
+    struct belfry_grant *out = &c->item.grant;
+
+    if (!grant_info(c->domain, &c->next, out))
+        return false;
+    out->since = stamp_to_stime(out->since);
+    return true;
 }
 
 static bool next_vcpu(struct call *c)
