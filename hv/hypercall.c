@@ -137,7 +137,8 @@ static bool call_one(struct vcpu *v, struct multicall_entry *m)
     bool again;
 
     if (m->op >= NR_HYPERCALLS || m->op == __HYPERVISOR_multicall) {
-        m->result = (xen_ulong_t)-ENOSYS;
+        m->result = (xen_ulong_t)(m->op == __HYPERVISOR_multicall ? -EINVAL
+                                                                  : -ENOSYS);
         return false;
     }
     r->rax = m->op;
@@ -227,9 +228,13 @@ static long give_features(struct vcpu *v, void *arg)
         return -EFAULT;
     if (info.submap_idx)
         return -EINVAL;
-    info.submap = 1u << XENFEAT_pae_pgdir_above_4gb |
-                  1u << XENFEAT_mmu_pt_update_preserve_ad |
-                  1u << XENFEAT_gnttab_map_avail_bits;
+    info.submap = 1u << XENFEAT_mmu_pt_update_preserve_ad |
+                  1u << XENFEAT_highmem_assist |
+                  1u << XENFEAT_gnttab_map_avail_bits |
+                  1u << XENFEAT_memory_op_vnode_supported |
+                  1u << XENFEAT_direct_mapped;
+    if (v->domain->vm_assist >> VMASST_TYPE_pae_extended_cr3 & 1)
+        info.submap |= 1u << XENFEAT_pae_pgdir_above_4gb;
     if (v->domain->privileged)
         info.submap |= 1u << XENFEAT_dom0;
     return guest_copy_to(arg, &info, sizeof(info));
@@ -315,7 +320,7 @@ long do_console_io(struct vcpu *v, uint32_t cmd, uint32_t count, void *buf)
     if (!v->domain->privileged)
         return refuse(-EPERM,
                       "only the initial domain has the machine's console");
-    if (count > INT32_MAX)
+    if (count > INT32_MAX && cmd <= CONSOLEIO_read)
         return -E2BIG;
     switch (cmd) {
     case CONSOLEIO_write:

@@ -115,8 +115,6 @@ static long set_singleshot(struct vcpu *v, const void *arg)
 
     if (guest_copy_from(&set, arg, sizeof(set)))
         return -EFAULT;
-    if ((set.flags & VCPU_SSHOTTMR_future) && set.timeout_abs_ns < now())
-        return -ETIME;
     timer_set(&v->single, set.timeout_abs_ns);
     return 0;
 }
@@ -215,8 +213,11 @@ static long register_time(const struct vcpu *v, const void *arg)
 
     if (guest_copy_from(&area, arg, sizeof(area)))
         return -EFAULT;
-    return guest_copy_to(area.addr.v, &v->evtchn.info->time,
-                         sizeof(struct vcpu_time_info));
+    if (!guest_range_ok(area.addr.v, sizeof(struct vcpu_time_info)))
+        return -EFAULT;
+    (void)guest_copy_to(area.addr.v, &v->evtchn.info->time,
+                        sizeof(struct vcpu_time_info));
+    return 0;
 }
 
 static long register_info(struct vcpu *v, const void *arg)

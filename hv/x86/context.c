@@ -140,10 +140,10 @@ long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
 {
     struct vcpu_info *info;
 
-    if (v->arch.info_frame)
-        return -EINVAL;
     if (offset > PAGE_SIZE - sizeof(*info) ||
         offset % _Alignof(struct vcpu_info))
+        return -ENXIO;
+    if (v->arch.info_frame)
         return -EINVAL;
     if (v != current_vcpu() && v->sched.state != BELFRY_VCPU_OFFLINE)
         return -EINVAL;

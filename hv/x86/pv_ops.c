@@ -146,7 +146,7 @@ long do_fpu_taskswitch(struct vcpu *v, int set)
  * Return to where the frame on the guest kernel's stack says (Xen's struct
  * iret_context), without trusting any of it: ring 3 always, interrupts on,
  * and a selector or address that cannot be fails at the IRETQ instruction,
- * which ends the guest (entry.asm).
+ * which calls the guest's failsafe callback (traps.c).
  */
 long do_iret(struct vcpu *v)
 {
@@ -240,13 +240,15 @@ long do_set_debugreg(struct vcpu *v, int reg, uint64_t value)
         break;
     case 6:
         if (value >> 32)
-            return -EPERM;
+            return -EINVAL;
         value = (value & DR6_BITS) | DR6_FIXED;
         break;
     case 7:
-        if (value >> 32 || has_io_breakpoint(value))
+        if (value >> 32)
+            return -EINVAL;
+        if ((value & DR7_GD) || has_io_breakpoint(value))
             return -EPERM;
-        value = (value & ~(uint64_t)(DR7_RESERVED | DR7_GD)) | DR7_FIXED;
+        value = (value & ~(uint64_t)DR7_RESERVED) | DR7_FIXED;
         break;
     default:
         return -ENODEV;
