@@ -203,7 +203,7 @@ long do_event_channel_op(struct vcpu *v, uint32_t cmd, void *arg)
 
     if (__builtin_expect(cmd != EVTCHNOP_send, 0))
         return call_op(v, cmd, arg);
-    if (guest_copy_from(&port, arg, sizeof(port)) != 0)
+    if (guest_read_u32(&port, arg) != 0)
         return -EFAULT;
     rc = evtchn_send(&v->domain->evtchn, port);
     if (__builtin_expect(rc != 0, 0))

@@ -339,6 +339,31 @@ global %1
         GUEST_COPY guest_copy_from, rsi
         GUEST_COPY guest_copy_to, rdi
 
+; int guest_read_u32(uint32_t *dst, const void *guest_src)
+;
+; guest_copy_from() of four bytes, for the call that must be shortest.
+global guest_read_u32
+guest_read_u32:
+        mov     rax, rsi
+        shr     rax, 43
+        cmp     eax, 0x1ffff0           ; HV_START >> 43
+        je      guest_copy_fault
+        cmp     byte [rel cpu_has_smap], 0
+        jne     .smap
+.read:  mov     eax, [rsi]
+        mov     [rdi], eax
+        xor     eax, eax
+        ret
+.smap:  stac
+.smap_read:
+        mov     eax, [rsi]
+        clac
+        mov     [rdi], eax
+        xor     eax, eax
+        ret
+        EX_TABLE .read, guest_copy_fault
+        EX_TABLE .smap_read, guest_copy_smap_fault
+
 guest_copy_smap_fault:
         clac
 guest_copy_fault:
