@@ -1,6 +1,6 @@
 /*
  * How the domains of a test find each other without a store: the child
- * grants one page to its parent, domain 0, and the parent looks through the
+ * grants one page to its parent, usually domain 0, and the parent looks through the
  * child's first references until it finds the page with the magic number.
  *
  * Every word of the page is written by one side only; [C] child, [P] parent.
@@ -24,14 +24,19 @@ struct meet {
     volatile uint64_t out[MEET_WORDS]; /* [C] */
 };
 
-/* The child's: a page for domain 0. */
-static inline struct meet *meet_offer(void)
+/* The child's: a page for its parent. */
+static inline struct meet *meet_offer_to(domid_t parent)
 {
     struct meet *m = page_alloc();
 
-    BUG_ON(grant_access(0, m, false) < 0);
+    BUG_ON(grant_access(parent, m, false) < 0);
     store_release(&m->magic, MEET_MAGIC);
     return m;
+}
+
+static inline struct meet *meet_offer(void)
+{
+    return meet_offer_to(0);
 }
 
 /* The child waits for the parent's word. */

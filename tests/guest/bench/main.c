@@ -4,10 +4,14 @@
  * both guests together, the same on every run; tests/bench.sh puts the lines
  * "bench: NAME VALUE" beside the figures of other systems.
  *
- * Averages of blocks, ROUNDS in all, after a warm-up.  The periodic timer is stopped, and
- * events come by upcalls that return with iretq, as in the best
- * configuration of the systems compared with.  Without a second domain (on
- * Xen) the rows that need one are left out; grants are then to oneself.
+ * Averages of blocks, ROUNDS in all, after a warm-up.  The periodic timer is
+ * stopped, and events come by upcalls that return with iretq, as in the best
+ * configuration of the systems compared with.
+ *
+ * The measuring domain is named `bench`, the other one `peer`.  On Belfry the
+ * first finds the second, which knows that it belongs to domain 0; under Xen's
+ * toolstack the command line says who it is (with=DOMID).  As Xen's first
+ * domain it is alone: the rows of one domain only.
  */
 #include "tests/guest/meet.h"
 #include "tests/guest/parent.h"
@@ -56,8 +60,11 @@ __asm__(".pushsection .text\n"
         ".popsection\n");
 _Static_assert(offsetof(struct vcpu_info, evtchn_pending_sel) == 8, "asm");
 
+/* From now on no other port is unmasked: not the store's either. */
 static void take_upcalls_for(evtchn_port_t port)
 {
+    if (store_available())
+        event_mask(guest.start->store_evtchn);
     bench_vcpu = &guest.shared->vcpu_info[0];
     bench_word = (uint64_t *)&guest.shared->evtchn_pending[port / 64];
     bench_keep = ~(1ull << port % 64);
@@ -276,14 +283,14 @@ struct ring_request {
     uint8_t payload[REQUEST - 8];
 };
 
-static void serve_ring(struct meet *m, evtchn_port_t port)
+static void serve_ring(struct meet *m, domid_t front, evtchn_port_t port)
 {
     struct grant_mapping map;
     grant_ref_t ref = (grant_ref_t)m->in[IN_RING_REF];
     struct ring_back back;
     struct ring_request request;
 
-    BUG_ON(grant_map(0, &ref, 1, false, &map) != 0);
+    BUG_ON(grant_map(front, &ref, 1, false, &map) != 0);
     BUG_ON(ring_back_attach(&back, map.address, PAGE_SIZE, REQUEST) != 0);
     m->out[OUT_READY] = GO_RING;
     for (;;) {
@@ -303,23 +310,25 @@ static void stop_periodic_timer(void)
 
 _Noreturn static void peer_main(void)
 {
-    struct meet *m = meet_offer();
+    domid_t front = (domid_t)cmdline_number("with", 0);
+    struct meet *m = meet_offer_to(front);
     evtchn_port_t port;
 
     stop_periodic_timer();
     for (unsigned int i = 0; i < BATCH; i++)
         m->out[OUT_REFS + i] =
-            (uint64_t)grant_access(0, page_alloc(), false);
+            (uint64_t)grant_access(front, page_alloc(), false);
     m->beats = 1;
     meet_wait(m);
-    BUG_ON(event_bind_interdomain(0, (evtchn_port_t)m->in[IN_PORT], &port));
+    BUG_ON(event_bind_interdomain(front, (evtchn_port_t)m->in[IN_PORT],
+                                  &port));
     take_upcalls_for(port);
     m->out[OUT_READY] = GO_ECHO;
     while (m->go == GO_ECHO) {
         wait_for_ring();
         ring(port);
     }
-    serve_ring(m, port);
+    serve_ring(m, front, port);
     for (;;)
         ;
 }
@@ -432,42 +441,57 @@ static unsigned int wake_all(void)
     return n;
 }
 
-static void two_domains(void)
+/* The other domain's id; 0 if we are alone. */
+static unsigned int find_peer(void)
+{
+    struct belfry_domain info;
+
+    if (!guest.on_belfry)
+        return (unsigned int)cmdline_number("with", 0);
+    printf("%u domains\n", wake_all());
+    return CHECK(domain_find("peer", &info)) ? info.id : 0;
+}
+
+static void rows_of_two(unsigned int peer)
 {
     static struct grant_mapping mapping;
-    struct belfry_domain info;
     grant_ref_t refs[BATCH];
-    struct meet *m;
+    struct meet *m = meet_find(peer, &mapping);
 
-    printf("%u domains\n", wake_all());
-    if (!CHECK(domain_find("peer", &info)) ||
-        !CHECK(m = meet_find(info.id, &mapping)))
+    if (!CHECK(m))
         test_end("bench");
     while (m->beats == 0)
         sleep_ns(100000);
     for (unsigned int i = 0; i < BATCH; i++)
         refs[i] = (grant_ref_t)m->out[OUT_REFS + i];
-    rows_grants((domid_t)info.id, refs);
-    row_event_rtt(m, info.id);
-    rows_ring(m, info.id);
+    rows_grants((domid_t)peer, refs);
+    row_event_rtt(m, peer);
+    rows_ring(m, peer);
+}
+
+static void rows_of_own_grants(void)
+{
+    grant_ref_t refs[BATCH];
+
+    grants_of_own(refs);
+    rows_grants(guest.domid, refs);
 }
 
 int guest_main(void)
 {
+    unsigned int peer;
+
     if (!guest.initial && strcmp(guest.name, "peer") == 0)
         peer_main();
-    if (!guest.initial)
+    if (!guest.initial && strcmp(guest.name, "bench") != 0)
         idle_main();
     open_ports(cmdline_number("ports", 0));
     stop_periodic_timer();
-    if (guest.on_belfry) {
-        two_domains();
-    } else {
-        grant_ref_t refs[BATCH];
-
-        grants_of_own(refs);
-        rows_grants(guest.domid, refs);
-    }
+    peer = find_peer();
+    if (peer)
+        rows_of_two(peer);
+    else
+        rows_of_own_grants();
     row_null();
     rows_send();
     rows_update_va();
