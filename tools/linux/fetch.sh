@@ -68,8 +68,8 @@ dom0)
     for package in busybox-static xen-utils-4.17 xenstore-utils \
         libxenmisc4.17 libxencall1 libxendevicemodel1 libxenevtchn1 \
         libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4 \
-        libxentoolcore1 libxentoollog1 libyajl2 libc6 liblzma5 libuuid1 \
-        libzstd1 zlib1g; do
+        libxentoolcore1 libxentoollog1 libyajl2 libc6 libgcc-s1 liblzma5 \
+        libuuid1 libzstd1 zlib1g; do
         dpkg-deb -x "$(download $package)" "$dir/root"
     done
     unpack "$(download "$kernel")" './boot/vmlinuz-*' '*/drivers/xen/*.ko'
