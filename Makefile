@@ -12,7 +12,7 @@ PACKAGES := gcc libc6-dev make nasm binutils clang libclang-rt-14-dev \
   grub-pc-bin grub-efi-amd64-bin grub-common xorriso mtools qemu-system-x86 \
   seabios ovmf check \
   pkg-config libsubunit-dev libxen-dev libjansson-dev liblz4-dev libncurses-dev \
-  e2fsprogs jq gdb
+  e2fsprogs jq gdb xz-utils
 
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -189,7 +189,7 @@ test:
 bench:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all
-	@sh tests/bench.sh $(B)
+	@sh tests/bench.sh $(B) xen
 
 fuzz soak:
 	@$(MAKE) --no-print-directory deps
