@@ -267,7 +267,7 @@ struct belfry_refusal {
     uint32_t id;
     int32_t error; /* -Exxx, or a GNTST_* status */
     uint64_t generation;
-    char call[32];     /* "mmu_update", "event_channel_op/send" */
+    char call[32];     /* "mmu_update", "grant_table_op/map" */
     uint64_t argument; /* the first argument that matters */
     uint64_t rip;
     char symbol[48];
