@@ -45,15 +45,19 @@ long do_set_trap_table(struct vcpu *v, void *traps)
     return 0;
 }
 
+static void set_entry(struct guest_entry *e, uint64_t address, bool mask)
+{
+    if (guest_address_ok(address))
+        *e = (struct guest_entry){ address, mask };
+}
+
+/* The old form of CALLBACKOP_register: it tells nothing of what it refuses. */
 long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe,
                       uint64_t syscall)
 {
-    if (!guest_address_ok(event) || !guest_address_ok(failsafe) ||
-        !guest_address_ok(syscall))
-        return refuse(-EINVAL, "a callback's address is not the guest's");
-    v->arch.event_callback = (struct guest_entry){ event, true };
-    v->arch.failsafe_callback = (struct guest_entry){ failsafe, false };
-    v->arch.syscall_callback = (struct guest_entry){ syscall, false };
+    set_entry(&v->arch.event_callback, event, true);
+    set_entry(&v->arch.failsafe_callback, failsafe, false);
+    set_entry(&v->arch.syscall_callback, syscall, false);
     return 0;
 }
 
@@ -146,7 +150,7 @@ long do_fpu_taskswitch(struct vcpu *v, int set)
  * Return to where the frame on the guest kernel's stack says (Xen's struct
  * iret_context), without trusting any of it: ring 3 always, interrupts on,
  * and a selector or address that cannot be fails at the IRETQ instruction,
- * which calls the guest's failsafe callback (traps.c).
+ * where the guest gets the fault (entry.asm).
  */
 long do_iret(struct vcpu *v)
 {
