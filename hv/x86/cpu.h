@@ -67,6 +67,7 @@ struct cpu {
     uint64_t hypercalls; /* of vCPUs that are no more */
     struct reason reason;
     bool restarted; /* the call in progress starts again: no result */
+    uint32_t expected_vector, expected_error; /* the last fault fixed up */
 } __attribute__((aligned(16)));
 
 /* A constant block address from any of this CPU's stacks. */

@@ -207,8 +207,9 @@ iret_to_guest:
         iretq
         EX_TABLE iret_to_guest, return_to_guest.bad_frame
 return_to_guest.bad_frame:
-        sub     rsp, REGS_RIP
-        mov     rdi, rsp
+        push    0                       ; the fault's own frame lay over ours
+        PUSH_ALL
+        xor     ebp, ebp
         call    bad_guest_frame
         jmp     do_exit_work
 

@@ -268,6 +268,8 @@ static bool fix_up(struct cpu_user_regs *regs)
          e++) {
         if ((uint64_t)&e->fault + (uint64_t)(int64_t)e->fault != regs->rip)
             continue;
+        this_cpu()->expected_vector = regs->entry_vector;
+        this_cpu()->expected_error = regs->error_code;
         regs->rip = (uint64_t)&e->fixup + (uint64_t)(int64_t)e->fixup;
         return true;
     }
@@ -318,14 +320,15 @@ void trap_on_ist(struct cpu_user_regs *regs)
     printk("NMI on CPU %u at %#lx\n", this_cpu()->id, regs->rip);
 }
 
-void bad_guest_frame(struct cpu_user_regs *regs)
+/* IRETQ refused what the guest wanted to return to: its kernel gets the
+ * fault, as if that had happened where it wanted to go. */
+void bad_guest_frame(void)
 {
-    struct vcpu *v = current_vcpu();
+    const struct cpu *c = this_cpu();
 
-    domain_crash(v->domain,
-                 "return to an impossible frame: cs %#x rip %#lx ss %#x "
-                 "rsp %#lx",
-                 regs->cs, regs->rip, regs->ss, regs->rsp);
+    guest_trap(c->current, c->expected_vector,
+               has_error_code(c->expected_vector) ? (int64_t)c->expected_error
+                                                  : -1);
 }
 
 /* SYSCALL in user mode goes to the guest kernel. */

@@ -22,7 +22,7 @@ void exit_work(void);
 void trap_from_guest(struct cpu_user_regs *regs);
 void trap_from_hv(struct cpu_user_regs *regs);
 void trap_on_ist(struct cpu_user_regs *regs);
-void bad_guest_frame(struct cpu_user_regs *regs);
+void bad_guest_frame(void);
 void syscall_from_user(struct cpu_user_regs *regs);
 
 #endif
