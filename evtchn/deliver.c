@@ -136,21 +136,22 @@ void evtchn_raise(struct evtchn_domain *d, struct evtchn *chn)
 }
 
 /* There is nobody to ring. */
-static OUT_OF_LINE int send_nowhere(struct evtchn *chn)
+static OUT_OF_LINE long send_nowhere(struct evtchn *chn)
 {
     if (chn->state != EVTCHN_UNBOUND)
-        return refuse(-EINVAL, "nothing can be sent on a port in this state");
+        return refuse(-EINVAL, chn->port,
+                      "nothing can be sent on a port in this state");
     chn->n.dropped++;
     return 0;
 }
 
-int evtchn_send(struct evtchn_domain *d, uint32_t port)
+long evtchn_send(struct evtchn_domain *d, uint32_t port)
 {
     struct evtchn *chn;
-    int rc = 0;
+    long rc = 0;
 
     if (UNLIKELY(port >= load_acquire(&d->nr_valid)))
-        return refuse(-EINVAL, "the port was never allocated");
+        return refuse(-EINVAL, port, "the port was never allocated");
 
     chn = port_at(d, port);
     spin_lock(&chn->lock);
@@ -209,7 +210,7 @@ int evtchn_unmask(struct evtchn_domain *d, uint32_t port)
     struct evtchn *chn = port_lookup(d, port);
 
     if (chn == NULL)
-        return refuse(-EINVAL, "the port was never allocated");
+        return refuse(-EINVAL, port, "the port was never allocated");
     spin_lock(&chn->lock);
     if (port_is_open(chn))
         unmask(d, chn);
@@ -224,12 +225,12 @@ int evtchn_poll_check(struct evtchn_domain *d, uint32_t port)
     bool open;
 
     if (chn == NULL)
-        return refuse(-EINVAL, "a polled port was never allocated");
+        return refuse(-EINVAL, port, "a polled port was never allocated");
     spin_lock(&chn->lock);
     open = port_is_open(chn);
     spin_unlock(&chn->lock);
 
-    return open ? 0 : refuse(-EINVAL, "a polled port is not open");
+    return open ? 0 : refuse(-EINVAL, port, "a polled port is not open");
 }
 
 void evtchn_poll_begin(struct evtchn_vcpu *v, uint32_t port)

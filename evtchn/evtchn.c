@@ -79,7 +79,7 @@ static struct evtchn_domain *domain_find(struct evtchn_domain *self,
         return self;
     d = evtchn_hook_get(domid);
     if (d == NULL)
-        evtchn_hook_reason("no domain has this id");
+        evtchn_hook_reason("no domain has this id", domid);
     return d;
 }
 
@@ -98,10 +98,10 @@ static int grow(struct evtchn_domain *d)
     struct evtchn *bucket;
 
     if (first == EVTCHN_MAX_PORTS)
-        return refuse(-ENOSPC, "all 4096 ports of the domain are in use");
+        return refuse(-ENOSPC, first, "all 4096 ports of the domain are in use");
     bucket = evtchn_hook_alloc_page();
     if (bucket == NULL)
-        return refuse(-ENOMEM, "no memory for more ports");
+        return refuse(-ENOMEM, first, "no memory for more ports");
     for (uint32_t i = 0; i < EVTCHN_PER_BUCKET; i++)
         bucket[i].port = (uint16_t)(first + i);
     d->bucket[first / EVTCHN_PER_BUCKET] = bucket;
@@ -117,7 +117,7 @@ static int find_free(struct evtchn_domain *d, struct evtchn **chn)
     uint32_t port = d->next_hint;
 
     if (d->dying)
-        return refuse(-EINVAL, "the domain is being destroyed");
+        return refuse(-EINVAL, d->domid, "the domain is being destroyed");
     while (port < d->nr_valid && read_once(&port_at(d, port)->state) !=
                                      EVTCHN_FREE)
         port++;
@@ -219,7 +219,8 @@ int evtchn_alloc_unbound(struct evtchn_domain *d,
     if (target == NULL)
         return -ESRCH;
     if (target != d && !d->privileged)
-        rc = refuse(-EPERM, "only the initial domain allocates for others");
+        rc = refuse(-EPERM, op->dom,
+                    "only the initial domain allocates for others");
     else
         rc = alloc_unbound(target, remote, &op->port);
     domain_release(d, target);
@@ -249,18 +250,19 @@ static void bind_to(struct evtchn *chn, struct evtchn_domain *rd,
 
 /* Domain lock of @d held. */
 static int bind_interdomain(struct evtchn_domain *d, struct evtchn *chn,
-                            struct evtchn_domain *rd, struct evtchn *remote)
+                            struct evtchn_domain *rd, uint32_t port)
 {
+    struct evtchn *remote = port_lookup(rd, port);
     int rc = 0;
 
     if (remote == NULL || remote == chn)
-        return refuse(-EINVAL, "the remote port is not open");
+        return refuse(-EINVAL, port, "the remote port is not open");
 
     lock_two(chn, remote);
     if (remote->state != EVTCHN_UNBOUND) {
-        rc = refuse(-EINVAL, "the remote port does not wait for a peer");
+        rc = refuse(-EINVAL, port, "the remote port does not wait for a peer");
     } else if (remote->u.unbound_domid != d->domid) {
-        rc = refuse(-EINVAL, "the remote port waits for another domain");
+        rc = refuse(-EINVAL, port, "the remote port waits for another domain");
     } else {
         port_open(d, chn, EVTCHN_INTERDOMAIN, 0);
         bind_to(chn, rd, remote);
@@ -287,7 +289,7 @@ int evtchn_bind_interdomain(struct evtchn_domain *d,
     spin_lock(&d->lock);
     rc = find_free(d, &chn);
     if (rc == 0)
-        rc = bind_interdomain(d, chn, rd, port_lookup(rd, op->remote_port));
+        rc = bind_interdomain(d, chn, rd, op->remote_port);
     if (rc == 0)
         op->local_port = chn->port;
     spin_unlock(&d->lock);
@@ -303,16 +305,16 @@ int evtchn_bind_virq(struct evtchn_domain *d, struct evtchn_bind_virq *op)
     int rc;
 
     if (op->virq >= NR_VIRQS)
-        return refuse(-EINVAL, "there is no such VIRQ");
+        return refuse(-EINVAL, op->virq, "there is no such VIRQ");
     if (evtchn_virq_is_global(op->virq) && op->vcpu != 0)
-        return refuse(-EINVAL, "a global VIRQ is bound on vCPU 0");
+        return refuse(-EINVAL, op->virq, "a global VIRQ is bound on vCPU 0");
     if (op->vcpu >= d->nr_vcpus)
-        return refuse(-ENOENT, "there is no such vCPU");
+        return refuse(-ENOENT, op->vcpu, "there is no such vCPU");
 
     spin_lock(&d->lock);
     slot = evtchn_virq_slot(d->vcpu[op->vcpu], op->virq);
     if (*slot != 0)
-        rc = refuse(-EEXIST, "the VIRQ is bound already");
+        rc = refuse(-EEXIST, op->virq, "the VIRQ is bound already");
     else
         rc = find_free(d, &chn);
     if (rc == 0) {
@@ -334,7 +336,7 @@ int evtchn_bind_ipi(struct evtchn_domain *d, struct evtchn_bind_ipi *op)
     int rc;
 
     if (op->vcpu >= d->nr_vcpus)
-        return refuse(-ENOENT, "there is no such vCPU");
+        return refuse(-ENOENT, op->vcpu, "there is no such vCPU");
 
     spin_lock(&d->lock);
     rc = find_free(d, &chn);
@@ -362,14 +364,14 @@ int evtchn_bind_vcpu(struct evtchn_domain *d, uint32_t port, uint32_t vcpu)
     int rc = 0;
 
     if (vcpu >= d->nr_vcpus)
-        return refuse(-ENOENT, "there is no such vCPU");
+        return refuse(-ENOENT, vcpu, "there is no such vCPU");
     if (chn == NULL)
-        return refuse(-EINVAL, "the port was never allocated");
+        return refuse(-EINVAL, port, "the port was never allocated");
     spin_lock(&chn->lock);
     if (may_move(chn))
         write_once(&chn->vcpu, (uint16_t)vcpu);
     else
-        rc = refuse(-EINVAL, "a port of this kind stays on its vCPU");
+        rc = refuse(-EINVAL, port, "a port of this kind stays on its vCPU");
     spin_unlock(&chn->lock);
 
     return rc;
@@ -380,7 +382,7 @@ int evtchn_close(struct evtchn_domain *d, uint32_t port)
     struct evtchn *chn = port_lookup(d, port);
 
     if (chn == NULL || close_port(d, chn) != 0)
-        return refuse(-EINVAL, "the port is not open");
+        return refuse(-EINVAL, port, "the port is not open");
     return 0;
 }
 
@@ -418,9 +420,10 @@ int evtchn_status(struct evtchn_domain *d, struct evtchn_status *op)
         return -ESRCH;
     chn = port_lookup(target, op->port);
     if (chn == NULL) {
-        rc = refuse(-EINVAL, "the port was never allocated");
+        rc = refuse(-EINVAL, op->port, "the port was never allocated");
     } else if (target != d && !d->privileged) {
-        rc = refuse(-EPERM, "only the initial domain sees ports of others");
+        rc = refuse(-EPERM, op->dom,
+                    "only the initial domain sees ports of others");
     } else {
         spin_lock(&chn->lock);
         describe(chn, op);

@@ -170,8 +170,9 @@ int evtchn_bind_vcpu(struct evtchn_domain *d, uint32_t port, uint32_t vcpu);
 /* -EINVAL the port is not open. */
 int evtchn_close(struct evtchn_domain *d, uint32_t port);
 /* -EINVAL nothing can be sent on this port.  0 also when it is unbound: the
- * notification is dropped, and counted as such. */
-int evtchn_send(struct evtchn_domain *d, uint32_t port);
+ * notification is dropped, and counted as such.  (long, as the hypercall,
+ * which so ends with a jump to here.) */
+long evtchn_send(struct evtchn_domain *d, uint32_t port);
 /* -ESRCH no such domain; -EINVAL the port was never allocated; -EPERM
  * another domain's port, @d not privileged. */
 int evtchn_status(struct evtchn_domain *d, struct evtchn_status *op);
@@ -254,7 +255,8 @@ void evtchn_hook_wake(struct evtchn_vcpu *v);
 void *evtchn_hook_alloc_page(void);
 void evtchn_hook_free_page(void *page);
 
-/* Why a call is being refused, for `belfry refused`; text is static. */
-void evtchn_hook_reason(const char *text);
+/* Why a call is being refused, for `belfry refused`, and the port, VIRQ, vCPU
+ * or domain that it is about; text is static. */
+void evtchn_hook_reason(const char *text, uint32_t number);
 
 #endif

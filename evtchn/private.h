@@ -23,9 +23,9 @@ static inline bool port_is_open(const struct evtchn *chn)
     return chn->state > EVTCHN_RESERVED;
 }
 
-static inline int refuse(int error, const char *reason)
+static inline int refuse(int error, uint32_t number, const char *reason)
 {
-    evtchn_hook_reason(reason);
+    evtchn_hook_reason(reason, number);
     return error;
 }
 

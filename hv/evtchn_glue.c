@@ -11,7 +11,6 @@
 #include "hv/hypercall.h"
 #include "hv/refused.h"
 #include "lib/errno.h"
-#include "lib/string.h"
 
 /* ---- Hooks of evtchn/. ---- */
 
@@ -42,9 +41,10 @@ void evtchn_hook_free_page(void *page)
     free_page_memory(page);
 }
 
-void evtchn_hook_reason(const char *text)
+void evtchn_hook_reason(const char *text, uint32_t number)
 {
     refuse_reason(text);
+    refuse_argument(number);
 }
 
 /* ---- The hypercall. ---- */
@@ -126,30 +126,29 @@ static int call(struct domain *d, uint32_t cmd, union argument *a)
     }
 }
 
-#define IN_OUT(name, shown, out)                                               \
+#define OUT(name, field)                                                       \
     [EVTCHNOP_##name] = { sizeof(struct evtchn_##name),                        \
-                          offsetof(struct evtchn_##name, shown), out }
-#define OUT(name, field) offsetof(struct evtchn_##name, field)
-#define IN(name, shown)  IN_OUT(name, shown, 0)
+                          offsetof(struct evtchn_##name, field) }
+#define IN(name) [EVTCHNOP_##name] = { sizeof(struct evtchn_##name), 0 }
 
-/* What each call reads (0: there is no such call), which field a refusal
- * shows, and from where on it writes (0: nothing). */
+/* What each call reads (0: there is no such call), and from which field on
+ * it writes (0: nothing). */
 static const struct op {
-    uint8_t size, shown, out;
+    uint8_t size, out;
 } ops[] = {
-    IN_OUT(alloc_unbound, dom, OUT(alloc_unbound, port)),
-    IN_OUT(bind_interdomain, remote_port, OUT(bind_interdomain, local_port)),
-    IN_OUT(bind_virq, virq, OUT(bind_virq, port)),
-    IN(bind_pirq, pirq),
-    IN_OUT(bind_ipi, vcpu, OUT(bind_ipi, port)),
-    IN(bind_vcpu, port),
-    IN(close, port),
-    IN_OUT(status, port, OUT(status, status)),
-    IN(unmask, port),
-    IN(init_control, vcpu),
-    IN(expand_array, array_gfn),
-    IN(set_priority, port),
-    IN(reset, dom),
+    OUT(alloc_unbound, port),
+    OUT(bind_interdomain, local_port),
+    OUT(bind_virq, port),
+    IN(bind_pirq),
+    OUT(bind_ipi, port),
+    IN(bind_vcpu),
+    IN(close),
+    OUT(status, status),
+    IN(unmask),
+    IN(init_control),
+    IN(expand_array),
+    IN(set_priority),
+    IN(reset),
 };
 #define NR_OPS (sizeof(ops) / sizeof(ops[0]))
 
@@ -173,13 +172,11 @@ static __attribute__((noinline)) long call_op(struct vcpu *v, uint32_t cmd,
 {
     const struct op *op;
     union argument arg;
-    uint32_t shown;
     int rc;
 
     if (cmd >= NR_OPS || ops[cmd].size == 0)
         return -ENOSYS;
     op = &ops[cmd];
-    memset(&arg, 0, sizeof(arg));
     if (guest_copy_from(&arg, guest, op->size) != 0)
         return -EFAULT;
     rc = call(v->domain, cmd, &arg);
@@ -189,24 +186,16 @@ static __attribute__((noinline)) long call_op(struct vcpu *v, uint32_t cmd,
         undo(v, cmd, &arg);
         rc = -EFAULT;
     }
-    if (rc != 0) {
-        memcpy(&shown, (char *)&arg + op->shown, sizeof(shown));
-        refuse_argument(shown);
-    }
     return rc;
 }
 
 long do_event_channel_op(struct vcpu *v, uint32_t cmd, void *arg)
 {
     evtchn_port_t port;
-    int rc;
 
     if (__builtin_expect(cmd != EVTCHNOP_send, 0))
         return call_op(v, cmd, arg);
     if (guest_read_u32(&port, arg) != 0)
         return -EFAULT;
-    rc = evtchn_send(&v->domain->evtchn, port);
-    if (__builtin_expect(rc != 0, 0))
-        refuse_argument(port);
-    return rc;
+    return evtchn_send(&v->domain->evtchn, port);
 }

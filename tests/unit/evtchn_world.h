@@ -34,6 +34,7 @@ static struct test_domain world[NR_DOMAINS];
 static unsigned int pages_allocated;
 static int pages_left = -1; /* allocations that succeed; -1: all */
 static const char *last_reason;
+static uint32_t last_number;
 static void (*on_wake)(struct evtchn_vcpu *v); /* besides being counted */
 
 static inline struct evtchn_domain *dom(unsigned int n)
@@ -93,9 +94,10 @@ void evtchn_hook_free_page(void *page)
     free(page);
 }
 
-void evtchn_hook_reason(const char *text)
+void evtchn_hook_reason(const char *text, uint32_t number)
 {
     write_once(&last_reason, text);
+    write_once(&last_number, number);
 }
 
 static void world_begin(void)
@@ -194,7 +196,7 @@ static inline int bind_ipi(unsigned int n, uint32_t vcpu)
 
 static inline int send(unsigned int n, int port)
 {
-    return evtchn_send(dom(n), (uint32_t)port);
+    return (int)evtchn_send(dom(n), (uint32_t)port);
 }
 
 static inline int close_port(unsigned int n, int port)

@@ -825,6 +825,7 @@ START_TEST(a_refusal_says_why)
     last_reason = NULL;
     ck_assert_int_eq(send(1, 77), -EINVAL);
     ck_assert_ptr_nonnull(last_reason);
+    ck_assert_uint_eq(last_number, 77);
 }
 END_TEST
 
