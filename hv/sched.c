@@ -125,9 +125,13 @@ static void preempt_for(struct sched_queue *q, struct vcpu *v)
     if (running && v->sched.effective < running->sched.effective)
         return;
     if (running && v->sched.effective == running->sched.effective) {
-        if (c == this_cpu() && !timer_is_set(&q->slice))
+        if (timer_is_set(&q->slice))
+            return;
+        if (c == this_cpu()) {
             timer_set(&q->slice, now() + SCHED_SLICE);
-        return;
+            return;
+        }
+        /* Its own CPU times the turn, when it has looked. */
     }
     c->need_resched = 1;
     if (c != this_cpu())
@@ -278,6 +282,7 @@ static struct vcpu *take_next(struct sched_queue *q, uint64_t stamp)
     v = container_of(q->list[p].next, struct vcpu, sched.node);
     dequeue(q, v);
     set_state_at(v, BELFRY_VCPU_RUNNING, stamp);
+    v->sched.on_cpu = true; /* before whoever waits for it can look */
     if (q->occupied >> p & 1 && !timer_is_set(&q->slice))
         timer_set(&q->slice, now() + SCHED_SLICE);
     return v;
@@ -344,7 +349,6 @@ void sched_switch(void)
     c->queue.switched_at = stamp;
     if (!next)
         next = idle(c);
-    next->sched.on_cpu = true;
     c->current = next;
     cpu_switch_to(next);
     c->queue.switches++;
