@@ -216,6 +216,15 @@ static long restart(struct domain *d, struct belfry_control *a)
                             sizeof(a->text));
 }
 
+static long pin(struct domain *d, uint64_t affinity)
+{
+    if (!(affinity & cpus_mask()))
+        return refuse(-EINVAL, "the machine has none of these CPUs");
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        sched_set_affinity(d->vcpu[i], affinity);
+    return 0;
+}
+
 static long op_control(struct call *c)
 {
     struct belfry_control *a = &c->arg.control;
@@ -236,6 +245,8 @@ static long op_control(struct call *c)
         return destroy(d);
     case BELFRY_CONTROL_RESTART:
         return restart(d, a);
+    case BELFRY_CONTROL_PIN:
+        return pin(d, a->cpus);
     default:
         return refuse(-EINVAL, "unknown action");
     }
@@ -356,6 +367,7 @@ static bool next_vcpu(struct call *c)
     out->cpu_time = vcpu_cpu_time(v);
     out->rip = vcpu_rip(v);
     domain_symbol(v->domain, out->rip, out->symbol, sizeof(out->symbol));
+    out->cpus = v->sched.affinity & cpus_mask();
     return true;
 }
 

@@ -246,6 +246,21 @@ void sched_wait_off_cpu(const struct vcpu *v)
         spin_relax();
 }
 
+/* While it is paused and its state saved it may be given to any CPU: it is in
+ * no queue, and nobody else moves it. */
+void sched_set_affinity(struct vcpu *v, uint64_t affinity)
+{
+    struct sched_queue *q;
+
+    sched_pause(v);
+    sched_wait_off_cpu(v);
+    q = lock_queue_of(v);
+    v->sched.affinity = affinity;
+    store_release(&v->sched.cpu, pick_cpu(affinity, v->sched.cpu));
+    spin_unlock(&q->lock);
+    sched_unpause(v);
+}
+
 void sched_remove_vcpu(struct vcpu *v)
 {
     struct sched_queue *q = lock_queue_of(v);

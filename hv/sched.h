@@ -74,6 +74,10 @@ void sched_unpause(struct vcpu *v);
 /* A vCPU that is paused, and not the current one, has left its CPU. */
 void sched_wait_off_cpu(const struct vcpu *v);
 
+/* Where a vCPU may run, from now on: on return it runs nowhere else.  @affinity
+ * has a CPU of this machine; not for the current vCPU. */
+void sched_set_affinity(struct vcpu *v, uint64_t affinity);
+
 /* Pick and install the next vCPU of this CPU; idles until there is one.
  * From the exit path only. */
 void sched_switch(void);

@@ -265,20 +265,24 @@ static bool read_range(const char **text, uint64_t *mask)
     return true;
 }
 
-static int parse_cpus(struct parser *p)
+bool args_parse_cpus(const char *text, uint64_t *cpus)
 {
-    const char *text = p->value;
-    uint64_t mask = 0;
-    bool good = read_range(&text, &mask);
+    bool good;
 
+    *cpus = 0;
+    good = read_range(&text, cpus);
     while (good && *text == ',') {
         text++;
-        good = read_range(&text, &mask);
+        good = read_range(&text, cpus);
     }
-    if (!good || *text != '\0')
+    return good && *text == '\0';
+}
+
+static int parse_cpus(struct parser *p)
+{
+    if (!args_parse_cpus(p->value, &p->out->cpus))
         return fail(p, "cpus=%.32s: want CPUs from 0 to 63, as in cpus=0,2-3",
                     p->value);
-    p->out->cpus = mask;
     return 0;
 }
 

@@ -71,6 +71,9 @@ struct args_error {
 int domain_args_parse(const char *line, struct domain_args *out,
                       struct args_error *err);
 
+/* A list of CPUs, "0,2-3", as a mask.  False: it is none. */
+bool args_parse_cpus(const char *text, uint64_t *cpus);
+
 /*
  * Split the next word off a line by the quoting rules above.
  *

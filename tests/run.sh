@@ -175,6 +175,8 @@ run_guest() { # LABEL TEST CMDLINE RUN-OPTION...
     limit=$(timeout_of "$cfg")
     shift 3
     grep -q '^# icount' "$cfg" && set -- --icount "$@"
+    cpus=$(sed -n 's/^# cpus \([0-9]*\)$/\1/p' "$cfg")
+    [ -n "$cpus" ] && set -- --cpus "$cpus" "$@"
     since=$(date +%s.%N)
     if ! build_image "$test" "$cfg" "$iso" > "$log" 2>&1; then
         fail "$label" "no image: $(tail -n 1 "$log")"

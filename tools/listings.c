@@ -183,6 +183,7 @@ static const struct column vcpu_columns[] = {
     { "DOM", "domain", CELL_TEXT, NULL },
     { "VCPU", "vcpu", CELL_NUMBER, NULL },
     { "PCPU", "cpu", CELL_NUMBER, NULL },
+    { "CPUS", "cpus", CELL_TEXT, NULL },
     { "STATE", "state", CELL_TEXT, NULL },
     { "SINCE", "since", CELL_TIME, cell_since },
     { "UPCALL(mask/pending)", "upcall_pending", CELL_TEXT, cell_upcall },

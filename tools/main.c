@@ -85,6 +85,9 @@ const struct command commands[] = {
       TAKES_SYSTEM | TAKES_JSON, 1, 1, COMPLETE_DOMAIN, verb_domain },
     { "unpause", "DOM", "schedule a domain again", NULL,
       TAKES_SYSTEM | TAKES_JSON, 1, 1, COMPLETE_DOMAIN, verb_domain },
+    { "pin", "DOM CPUS", "let a domain run on these CPUs alone",
+      "CPUS is a list as in 0,2-3.  vcpus shows where each vCPU may run.",
+      TAKES_SYSTEM | TAKES_JSON, 2, 2, COMPLETE_DOMAIN, verb_domain },
     { "console", "DOM", "a domain's console",
       "Ctrl-] leaves.  When input is not a terminal it is typed at the "
       "domain, and the verb ends when the console has been quiet for half a "

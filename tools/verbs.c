@@ -240,17 +240,17 @@ enum status verb_store(const struct options *options)
     return STATUS_FINE;
 }
 
-/* ---- create, destroy, restart, pause, unpause. --------------------------- */
+/* ---- create, destroy, restart, pause, unpause, pin. ---------------------- */
 
 static const char *past_of(const char *verb)
 {
     static const char *const pasts[][2] = {
         { "create", "created" }, { "destroy", "destroyed" },
         { "restart", "restarted" }, { "pause", "paused" },
-        { "unpause", "unpaused" },
+        { "unpause", "unpaused" }, { "pin", "pinned" },
     };
 
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         if (!strcmp(verb, pasts[i][0]))
             return pasts[i][1];
     }
@@ -264,7 +264,8 @@ enum status verb_domain(const struct options *options)
     const json_t *data;
     enum status status = ask_once(options, &reply,
                                   (const char *[]){ options->verb,
-                                                    options->args[0], NULL });
+                                                    options->args[0],
+                                                    options->args[1], NULL });
 
     if (status)
         return status;

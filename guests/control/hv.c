@@ -182,6 +182,17 @@ int hv_create(const char *name, uint32_t *id, uint64_t *generation, char *text)
     return err;
 }
 
+int hv_pin(uint32_t id, uint64_t generation, uint64_t cpus)
+{
+    ARGUMENT(belfry_control, a);
+
+    a.action = BELFRY_CONTROL_PIN;
+    a.id = id;
+    a.generation = generation;
+    a.cpus = cpus;
+    return call(BELFRYOP_control, &a);
+}
+
 int hv_control(uint32_t action, uint32_t id, uint64_t generation, char *text)
 {
     ARGUMENT(belfry_control, a);

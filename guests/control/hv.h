@@ -34,6 +34,8 @@ int hv_serial(const char *out, uint32_t *written, char *in, uint32_t *read);
 
 /* text: what failed, in a sentence (96 bytes). */
 int hv_create(const char *name, uint32_t *id, uint64_t *generation, char *text);
+/* All vCPUs of a domain may run on these CPUs alone: a bit a CPU. */
+int hv_pin(uint32_t id, uint64_t generation, uint64_t cpus);
 int hv_control(uint32_t action, uint32_t id, uint64_t generation, char *text);
 
 #endif

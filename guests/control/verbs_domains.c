@@ -7,6 +7,7 @@
 
 #include "guests/control/hv.h"
 #include "lib/errno.h"
+#include "lib/format.h"
 
 static int run_hello(struct call *c)
 {
@@ -164,6 +165,26 @@ static const struct column list_columns[] = {
 
 /* ---- vcpus ---- */
 
+/* "0,2-3": as cpus= of grub.cfg has it. */
+static void emit_cpus(struct emit *e, uint64_t cpus)
+{
+    char text[128] = "";
+    size_t used = 0;
+
+    for (unsigned int first = 0, last; first < 64; first = last + 1) {
+        for (last = first; last < 64 && cpus >> last & 1; last++)
+            ;
+        if (last == first)
+            continue;
+        used += (size_t)format_string(text + used, sizeof(text) - used, "%s%u",
+                                      used ? "," : "", first);
+        if (last - first > 1)
+            used += (size_t)format_string(text + used, sizeof(text) - used,
+                                          "-%u", last - 1);
+    }
+    emit_string(e, "cpus", text);
+}
+
 static void emit_vcpu(struct emit *e, const struct belfry_domain *d,
                       const struct belfry_vcpu *v)
 {
@@ -174,6 +195,7 @@ static void emit_vcpu(struct emit *e, const struct belfry_domain *d,
     emit_string(e, "domain", d->name);
     emit_number(e, "vcpu", v->vcpu);
     emit_number(e, "cpu", v->cpu);
+    emit_cpus(e, v->cpus);
     emit_string(e, "state", v->state < 5 ? states[v->state] : "unknown");
     emit_number(e, "since", v->since);
     emit_bool(e, "upcall_pending", v->upcall_pending);
@@ -214,6 +236,7 @@ static const struct column vcpu_columns[] = {
     { "DOM", "domain", 0 },
     { "VCPU", "vcpu", 0 },
     { "PCPU", "cpu", 0 },
+    { "CPUS", "cpus", 0 },
     { "STATE", "state", 0 },
     { "MASKED", "upcall_masked", STYLE_BIT },
     { "PENDING", "upcall_pending", STYLE_BIT },
@@ -333,6 +356,28 @@ static int run_unpause(struct call *c)
     return control(c, BELFRY_CONTROL_UNPAUSE);
 }
 
+static int run_pin(struct call *c)
+{
+    uint64_t cpus;
+    struct dom *d;
+    int err, code = call_other(c, c->argv[0], &d);
+
+    if (code)
+        return code;
+    if (!args_parse_cpus(c->argv[1], &cpus))
+        return call_fail(c, CODE_USAGE,
+                         "%s: want CPUs from 0 to 63, as in 0,2-3", c->argv[1]);
+    err = hv_pin(d->info.id, d->info.generation, cpus);
+    if (err)
+        return call_refused(c, err, d->info.name,
+                            "this machine has none of these CPUs");
+    emit_object(c->emit, "data");
+    emit_number(c->emit, "id", d->info.id);
+    emit_string(c->emit, "name", d->info.name);
+    emit_object_end(c->emit);
+    return 0;
+}
+
 static int run_modules(struct call *c)
 {
     static struct belfry_module m;
@@ -407,6 +452,8 @@ const struct verb domain_verbs[] = {
       NULL },
     { "unpause", "DOM", "let it run (again)", "belfry.unpause", 1, 1,
       run_unpause, NULL },
+    { "pin", "DOM CPUS", "let it run on these CPUs alone", "belfry.pin", 2, 2,
+      run_pin, NULL },
     { "modules", "", "what domains can be made from", "belfry.modules", 0, 0,
       run_modules, module_columns },
     { "audit", "", "recount every frame, grant and port", "belfry.audit", 0, 0,

@@ -45,7 +45,7 @@
 #define BELFRYOP_version        0  /* anyone */
 #define BELFRYOP_list           1  /* [I] */
 #define BELFRYOP_create         2  /* [I] */
-#define BELFRYOP_control        3  /* [I] pause, unpause, destroy, restart */
+#define BELFRYOP_control        3  /* [I] pause, destroy, restart, pin ... */
 #define BELFRYOP_peek           4  /* [I] */
 #define BELFRYOP_audit          5  /* anyone: a test guest may be alone */
 #define BELFRYOP_channels       6  /* [I] */
@@ -147,12 +147,15 @@ struct belfry_create {
  * returns when every page has come back, or -EBUSY-free as a zombie if a
  * live peer still maps a page (it is then listed as DYING until released).
  * restart is destroy, then create from the same module: the OUT fields are
- * those of the new domain, which is paused.
+ * those of the new domain, which is paused.  pin says where all vCPUs of the
+ * domain may run from now on, as cpus= does: a bit a CPU, at least one of them
+ * in this machine, else -EINVAL; on return none runs elsewhere.
  */
 #define BELFRY_CONTROL_PAUSE   0u
 #define BELFRY_CONTROL_UNPAUSE 1u
 #define BELFRY_CONTROL_DESTROY 2u
 #define BELFRY_CONTROL_RESTART 3u
+#define BELFRY_CONTROL_PIN     4u
 
 struct belfry_control {
     uint32_t size, version;
@@ -160,6 +163,7 @@ struct belfry_control {
     uint32_t id;         /* IN; OUT after restart */
     uint64_t generation; /* IN 0 or a match; OUT after restart */
     char text[96];       /* OUT what failed */
+    uint64_t cpus;       /* IN of pin */
 };
 
 /*
@@ -405,6 +409,7 @@ struct belfry_vcpu {
     uint64_t since, cpu_time;
     uint64_t rip;
     char symbol[48];
+    uint64_t cpus; /* where it may run: a bit a CPU of this machine */
 };
 
 struct belfry_vcpus {

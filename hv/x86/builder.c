@@ -45,7 +45,7 @@ static int check_line(struct build *b)
 {
     if (b->module->kind != MODULE_DOMAIN)
         return fail(b, -EINVAL, "its line is wrong, or not a domain's");
-    if ((b->args->cpus & (~0ULL >> (64 - nr_cpus))) == 0)
+    if ((b->args->cpus & cpus_mask()) == 0)
         return fail(b, -EINVAL, "cpus= names none of this machine's %u CPUs",
                     nr_cpus);
     if (domain_name_is_taken(b->args->name))

@@ -284,6 +284,12 @@ test_domains() {
     status "unpause" 0 belfry unpause disk
     within "it is not paused any more" 2 lacks_paused disk
     _before=$(generation disk)
+    status "pin" 0 belfry pin disk 0-1
+    holds "it may run where it was told" rows vcpus \
+        '.domain == "disk" and .cpus == "0"'
+    status "pin to a CPU that is not there" 4 belfry pin disk 1
+    said "which is said" 'none of these CPUs'
+    status "pin to no list of CPUs" 2 belfry pin disk 1-
     status "restart" 0 belfry restart disk
     holds "it has a new generation" has_new_generation disk "$_before"
     status "destroy what is not there" 3 belfry destroy nothing

@@ -40,7 +40,7 @@ def data:
             "priority"])
         | is("state"; one_of(states)) | is("reason"; one_of(reasons))
         | is("crash"; crash))
-    elif $verb == "vcpus" then rows(texts(["domain", "state", "symbol"])
+    elif $verb == "vcpus" then rows(texts(["domain", "cpus", "state", "symbol"])
         | counts(["vcpu", "cpu", "since", "priority", "lent_priority", "rip",
             "cpu_time"])
         | truths(["upcall_pending", "upcall_masked"]))
