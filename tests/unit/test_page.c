@@ -304,6 +304,19 @@ START_TEST(reservation_is_capped)
 }
 END_TEST
 
+/* The builder finds a new domain's frames by their place in its list. */
+START_TEST(new_frame_is_first_of_the_list)
+{
+    mfn_t third = frame_new(&dom_a), second = frame_new(&dom_a),
+          first = frame_new(&dom_a);
+
+    ck_assert_uint_eq(dom_a.page_list, first);
+    ck_assert_uint_eq(page_of(first)->next, second);
+    ck_assert_uint_eq(page_of(second)->next, third);
+    ck_assert_uint_eq(page_of(third)->next, first);
+}
+END_TEST
+
 /* ---- References. ---- */
 
 START_TEST(reference_needs_the_owner)
@@ -1401,6 +1414,7 @@ static TCase *memory_cases(void)
     tcase_add_test(c, allocated_memory_is_zero);
     tcase_add_test(c, only_ram_is_ram);
     tcase_add_test(c, reservation_is_capped);
+    tcase_add_test(c, new_frame_is_first_of_the_list);
     tcase_add_test(c, reference_needs_the_owner);
     tcase_add_test(c, released_frame_lives_while_referenced);
     tcase_add_test(c, counts_do_not_overflow);
