@@ -193,15 +193,15 @@ static void set_shadow_gs(uint64_t base)
 }
 
 /* The user's GS selector: loaded in user mode's place, so that the base that
- * the descriptor gives is the user's. */
+ * the descriptor gives is the user's.  One that cannot be loaded becomes the
+ * null selector, without an error. */
 static long load_user_selector(uint64_t selector)
 {
-    bool ok;
-
     swapgs();
-    ok = load_selector_gs((uint16_t)(selector | 3));
+    if (!load_selector_gs((uint16_t)(selector | 3)))
+        load_selector_gs(0);
     swapgs();
-    return ok ? 0 : -EINVAL;
+    return 0;
 }
 
 long do_set_segment_base(struct vcpu *v, uint32_t which, uint64_t base)
