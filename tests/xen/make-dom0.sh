@@ -55,6 +55,7 @@ echo 'autoballoon="off"' > "$tree/etc/xen/xl.conf"
 cp "$dir"/*.ko "$tree/drivers/"
 cp "$here/init" "$tree/init"
 chmod 755 "$tree/init"
+find "$tree" -exec touch -h -d @0 {} + # the same archive each time
 (cd "$tree" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc) \
     > "$dir/dom0.img.part" 2> "$dir/cpio.log"
 mv "$dir/dom0.img.part" "$dir/dom0.img"

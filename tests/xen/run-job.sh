@@ -25,9 +25,10 @@ trap 'rm -rf "$tree"' EXIT
 cp "$job" "$tree/job"
 [ $# -eq 0 ] || cp "$@" "$tree/"
 busybox=$(cd "$dir" && pwd)/root/bin/busybox
+touch -d @0 "$tree"/*
 {
     cat "$dir/dom0.img"
-    (cd "$tree" && find . -type f | "$busybox" cpio -o -H newc)
+    (cd "$tree" && find . -type f | LC_ALL=C sort | "$busybox" cpio -o -H newc)
 } > "$log.img" 2> "$log"
 
 status=0
