@@ -72,7 +72,9 @@ static void batch_report(const struct batch *b, uint32_t before, uint32_t i)
         (void)guest_copy_to(b->done, &done, sizeof(done));
 }
 
-static long batch_run(struct vcpu *v, struct batch *b, batch_function *function)
+/* @refused: an error of the call as a whole, after that of its pointer. */
+static long batch_run(struct vcpu *v, struct batch *b, batch_function *function,
+                      int refused)
 {
     uint64_t item[4];
     uint32_t before = 0, i;
@@ -83,6 +85,8 @@ static long batch_run(struct vcpu *v, struct batch *b, batch_function *function)
     b->count &= ~MMU_UPDATE_PREEMPTED;
     if (!guest_range_ok(b->items, b->count * b->item_size))
         return -EFAULT;
+    if (refused)
+        return refused;
 
     for (i = 0; i < b->count; i++) {
         if (i && hypercall_preempt_check())
@@ -184,10 +188,8 @@ long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
         rc = foreign_check((uint16_t)(table_owner - 1), v);
     if (!rc)
         rc = foreign_check((uint16_t)foreign, v);
-    if (rc)
-        return rc;
 
-    return batch_run(v, &b, mmu_update_one);
+    return batch_run(v, &b, mmu_update_one, rc);
 }
 
 /* ---- Flushes that the guest asks for. ---- */
@@ -448,7 +450,6 @@ long do_mmuext_op(struct vcpu *v, void *ops, uint32_t count, void *done,
                   uint32_t foreign)
 {
     struct batch b = { ops, sizeof(struct mmuext_op), count, done };
-    int rc = foreign_check((uint16_t)foreign, v);
 
-    return rc ? rc : batch_run(v, &b, mmuext_one);
+    return batch_run(v, &b, mmuext_one, foreign_check((uint16_t)foreign, v));
 }
