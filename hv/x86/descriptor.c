@@ -165,7 +165,7 @@ long do_set_gdt(struct vcpu *v, void *list, uint32_t entries)
 
     if (entries > FIRST_RESERVED_GDT_ENTRY)
         return refuse(-EINVAL, "a GDT has at most 7168 entries of the guest's");
-    if (guest_copy_from(frames, list, count * sizeof(frames[0])))
+    if (count && guest_copy_from(frames, list, count * sizeof(frames[0])))
         return -EFAULT;
 
     return descriptor_set_gdt(v, frames, entries);
