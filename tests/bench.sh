@@ -57,7 +57,7 @@ run_xen() {
     [ $status -eq 0 ] && grep -q 'verdict: pass bench' "$WORK/xen.log" && return
     if [ $status -eq 3 ]; then
         echo "bench: no Xen here, its figures are recorded ones:" >&2
-        tail -n 1 "$WORK/xen.messages" >&2
+        head -n 1 "$WORK/xen.messages" >&2
         return
     fi
     echo "bench: the run on Xen ended with status $status:" >&2

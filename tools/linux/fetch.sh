@@ -28,6 +28,7 @@ download() { # PACKAGE
 unpack() { # FILE.deb PATTERN...
     deb=$1
     shift
+    [ -n "$deb" ] || exit 1 # download has said why
     dpkg-deb --fsys-tarfile "$deb" |
         tar -x -C "$dir" --transform='s:.*/::' --wildcards "$@"
 }
@@ -70,7 +71,8 @@ dom0)
         libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4 \
         libxentoolcore1 libxentoollog1 libyajl2 libc6 libgcc-s1 liblzma5 \
         libuuid1 libzstd1 zlib1g; do
-        dpkg-deb -x "$(download $package)" "$dir/root"
+        deb=$(download $package)
+        dpkg-deb -x "$deb" "$dir/root"
     done
     unpack "$(download "$kernel")" './boot/vmlinuz-*' '*/drivers/xen/*.ko'
     mv "$dir"/vmlinuz-* "$dir/vmlinuz"
