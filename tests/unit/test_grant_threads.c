@@ -104,10 +104,25 @@ END_TEST
 
 static uint8_t held[MAPTRACK_MAX_PAGES * MAPTRACK_PER_PAGE];
 
+/* Between maps by others, so that an entry's flags are taken back in turn. */
+static void copy_in(uint32_t gref)
+{
+    struct gnttab_copy op = { .len = 64, .flags = GNTCOPY_source_gref };
+
+    op.source.domid = DOM_ID(1);
+    op.source.u.ref = gref;
+    op.dest.domid = DOMID_SELF;
+    op.dest.u.gmfn = world[2].own[0];
+    grant_op(2, GNTTABOP_copy, &op, 1);
+    if (op.status != GNTST_okay)
+        write_once(&wrong, "a copy failed");
+}
+
 static void map_some_and_unmap(unsigned int who)
 {
     struct gnttab_map_grant_ref op[8];
 
+    copy_in(9 + who);
     for (unsigned int i = 0; i < 8; i++) {
         op[i] = map(2, 8 * who + i, GNTMAP_host_map, 1, 9 + i % 2);
         if (op[i].status != GNTST_okay ||
@@ -196,7 +211,7 @@ static void *revoke_and_use(void *unused)
         }
         revoked++;
         write_once(word, i);
-        for (unsigned int look = 0; look < 20; look++)
+        for (unsigned int look = 0; look < 3000; look++)
             if (read_once(word) != i)
                 write_once(&wrong, "a revoked page was written");
         permit(1, 9, 2, 0, 0);
@@ -284,7 +299,7 @@ static void copy_across(unsigned int self, unsigned int from, unsigned int to)
     op.source.u.ref = 9;
     op.dest.domid = DOM_ID(to);
     op.dest.u.ref = 10;
-    for (uint32_t i = 0; i < ROUNDS; i++) {
+    for (uint32_t i = 0; i < 20 * ROUNDS; i++) {
         grant_op(self, GNTTABOP_copy, &op, 1);
         if (op.status != GNTST_okay)
             write_once(&wrong, "a copy failed");
