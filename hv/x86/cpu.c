@@ -112,6 +112,26 @@ static void load_image_gdt(struct cpu *c)
     c->gdt_vcpu = ~0u;
 }
 
+/* What may come at any instruction (rows X5 and X6) comes on a stack of its
+ * own, with a guard below it: as the CPU will read it. */
+static void check_entry_stacks(const struct cpu *c, uint64_t block)
+{
+    static const uint8_t vectors[] = { 1, 2, 8, 18 };
+    uint32_t seen = 0;
+
+    for (unsigned int i = 0; i < sizeof(vectors); i++) {
+        uint8_t n = idt[vectors[i]].ist;
+
+        if (n == IST_NONE || n > 7 || seen >> n & 1 ||
+            c->tss.ist[n - 1] <= block ||
+            c->tss.ist[n - 1] > block + 8 * PAGE_SIZE ||
+            c->tss.ist[n - 1] % (2 * PAGE_SIZE))
+            panic("CPU %u: vector %u has no stack of its own", c->id,
+                  vectors[i]);
+        seen |= 1u << n;
+    }
+}
+
 static void init_control_registers(void)
 {
     struct cpuid leaf1 = cpuid(1, 0), leaf7 = cpuid(7, 0);
@@ -173,6 +193,7 @@ void cpu_init(unsigned int id)
     load_hv_selectors();
     load_idt(&p);
     load_tr((uint16_t)(HV_TSS + 16 * id));
+    check_entry_stacks(c, block);
     load_ldt(0);
     load_selector_ds(0);
     load_selector_es(0);

@@ -104,6 +104,18 @@ man_section_in_step() {
     belfry help man | diff "$work/section" -
 }
 
+# Every name with an underscore in the tables is a test's, or a function's.
+security_names_what_is_there() {
+    sed -n 's/^| [A-Z][0-9].*|\(.*\)|$/\1/p' "$here/../../docs/security.md" |
+        grep -oE '[A-Za-z0-9]+_[A-Za-z0-9_]+' | sort -u >"$work/names"
+    test -s "$work/names" || return 1
+    while read -r name; do
+        grep -rqwF --include='*.c' "$name" "$here/.." "$here/../../hv" ||
+            test -f "$here/../unit/$name.c" || echo "$name is not there"
+    done <"$work/names" | grep . && return 1
+    return 0
+}
+
 completes_every_verb() {
     belfry completion bash >"$work/completion"
     bash -n "$work/completion" || return 1
@@ -134,6 +146,7 @@ test_without_system() {
     said "what builds one is said" 'belfry image builds one'
     holds "the man page has the table's verbs" man_section_in_step
     holds "completion has the table's verbs" completes_every_verb
+    holds "docs/security.md names tests that exist" security_names_what_is_there
 }
 
 # ---- Images. -------------------------------------------------------------
