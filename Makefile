@@ -68,7 +68,7 @@ $(B)/belfry.elf: $(B)/belfry.debug
 
 # ---- Guests: one directory each; guests/lib, rings and lib as one library. --
 GUEST_DIRS  := $(filter-out guests/lib/ guests/drivers/,$(wildcard guests/*/)) \
-  $(dir $(wildcard tests/guest/*/*.c))
+  $(dir $(wildcard tests/guest/*/*.c tests/conformance/*/*.c))
 GUEST_NAMES := $(sort $(notdir $(patsubst %/,%,$(GUEST_DIRS))))
 GUESTS      := $(GUEST_NAMES:%=$(B)/guests/%.elf)
 GLIB_SRC    := $(wildcard guests/lib/*.c guests/drivers/*.c rings/*.c) $(LIB_C)
@@ -91,7 +91,7 @@ GUEST_LD := ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
   --no-warn-rwx-segments --build-id=none -T guests/lib/guest.lds -u guest_start \
   --whole-archive $(B)/guest/guests/lib/entry.asm.o --no-whole-archive
 define guest_rule
-$(B)/guests/$(1).elf: $(call obj,guest,$(wildcard guests/$(1)/*.c tests/guest/$(1)/*.c)) \
+$(B)/guests/$(1).elf: $(call obj,guest,$(wildcard guests/$(1)/*.c tests/guest/$(1)/*.c tests/conformance/$(1)/*.c)) \
     $(B)/libguest.a guests/lib/guest.lds
 	@mkdir -p $$(@D)
 	$$(GUEST_LD) $$(filter %.o %.a,$$^) -o $$@.debug
@@ -124,7 +124,7 @@ $(B)/disk.img: tools/make-disk.sh
 
 all: $(B)/belfry.elf $(GUESTS) $(B)/belfry
 
-.PHONY: all deps run test bench fuzz soak stats headers help clean new-guest new-pair image run-linux run-grub
+.PHONY: all deps run test bench fuzz soak stats headers help clean new-guest new-pair image run-linux run-grub conformance run-on-xen
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -191,6 +191,16 @@ bench:
 	@$(MAKE) --no-print-directory -s all
 	@sh tests/bench.sh $(B) xen
 
+conformance:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all
+	@sh tests/conformance.sh $(B)
+
+run-on-xen:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all
+	@sh tools/run-on-xen.sh $(B) "$(GUEST)" "$(WORDS)"
+
 fuzz soak:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all $(DISK)
@@ -221,6 +231,8 @@ help:
 	@echo "  make run-grub          Debian's GRUB for Xen, which boots that kernel"
 	@echo "  make bench             cost in instructions, beside Xen and seL4"
 	@echo "  make fuzz, make soak   longer suites"
+	@echo "  make conformance       the same calls on Xen and here: no difference"
+	@echo "  make run-on-xen GUEST=x   a guest as the initial domain of Xen"
 	@echo "  make stats             lines of code"
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
