@@ -101,7 +101,8 @@ struct domain {
     uint64_t nr_pages, max_pages;
 
     uint64_t cpu_mask; /* CPUs that may have its tables in CR3; atomic */
-    spinlock_t pt_lock; /* guards contents and types of page tables */
+    spinlock_t pt_lock; /* guards contents and types of page tables, and: */
+    struct page *falling; /* a loose table, being taken apart; or NULL */
 
     uint32_t nr_vcpus;
     struct vcpu *vcpu[MAX_VCPUS];

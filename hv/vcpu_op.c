@@ -126,6 +126,8 @@ static long initialise(struct vcpu *v, const void *arg)
     if (v->initialised)
         return refuse(-EEXIST, "the vCPU has been initialised before");
     rc = arch_vcpu_set_context(v, arg);
+    if (rc == -ERESTART)
+        return hypercall_restart(current_vcpu());
     if (!rc)
         v->initialised = true;
     return rc;

@@ -178,16 +178,15 @@ static void set_registers(struct build *b)
 /* Validate the page tables: a pin, and the first vCPU's use. */
 static int validate_tables(struct build *b)
 {
-    struct page *root = page_of(b->root);
     struct domain *d = b->d;
     int rc;
 
     spin_lock(&d->pt_lock);
     do
-        rc = page_pin(root, d, PAGE_L4);
+        rc = pagetable_pin(d, b->root, 4);
     while (rc == -ERESTART);
     if (!rc)
-        rc = page_get_and_type(root, d, PAGE_L4);
+        rc = pagetable_get(d, b->root, 4);
     if (!rc)
         d->vcpu[0]->arch.kernel_table = b->root;
     spin_unlock(&d->pt_lock);

@@ -89,15 +89,16 @@ static int set_tables(struct vcpu *v, const struct vcpu_guest_context *c)
     struct domain *d = v->domain;
     mfn_t kernel = c->ctrlreg[3] >> PAGE_SHIFT;
     mfn_t user = c->ctrlreg[1] & 1 ? c->ctrlreg[1] >> PAGE_SHIFT : 0;
-    int rc = -EINVAL;
 
     spin_lock(&d->pt_lock);
-    if (mfn_is_ram(kernel) && (!user || mfn_is_ram(user)))
-        rc = page_get_and_type(page_of(kernel), d, PAGE_L4);
+    int rc = pagetable_get(d, kernel, 4);
+
     if (!rc && user) {
-        rc = page_get_and_type(page_of(user), d, PAGE_L4);
-        if (rc)
-            page_put_and_type(page_of(kernel));
+        rc = pagetable_get(d, user, 4);
+        if (rc == -ERESTART)
+            pagetable_leave(page_of(kernel));
+        else if (rc)
+            pagetable_put(page_of(kernel));
     }
     spin_unlock(&d->pt_lock);
     if (rc)
@@ -147,8 +148,7 @@ long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
         return -EINVAL;
     if (v != current_vcpu() && v->sched.state != BELFRY_VCPU_OFFLINE)
         return -EINVAL;
-    if (!mfn_is_ram(mfn) ||
-        page_get_and_type(page_of(mfn), v->domain, PAGE_WRITABLE))
+    if (page_get_and_type(mfn, v->domain, PAGE_WRITABLE))
         return -EINVAL;
     info = (struct vcpu_info *)((char *)mfn_to_virt(mfn) + offset);
     *info = *v->evtchn.info;

@@ -125,11 +125,12 @@ static void pages_replace(struct vcpu *v, unsigned int first,
 static int frames_get(struct domain *d, const mfn_t *frames, unsigned int count)
 {
     for (unsigned int i = 0; i < count; i++) {
-        if (mfn_is_ram(frames[i]) &&
-            !page_get_and_type(page_of(frames[i]), d, PAGE_SEGDESC))
+        int rc = page_get_and_type(frames[i], d, PAGE_SEGDESC);
+
+        if (!rc)
             continue;
         frames_put(frames, i);
-        return -EINVAL;
+        return rc;
     }
     return 0;
 }
@@ -243,19 +244,18 @@ uint64_t descriptor_guest_address(const struct vcpu *v, uint64_t address)
     return v->arch.ldt_base + (address - vcpu_ldt_address(v->id));
 }
 
-/* The frame that the guest's kernel has at @va, with a use as SEGDESC. */
-static struct page *ldt_page_get(struct vcpu *v, uint64_t va)
+/* The frame that the guest's kernel has at @va, with a use as SEGDESC; 0 if
+ * there is none. */
+static mfn_t ldt_frame_get(struct vcpu *v, uint64_t va)
 {
     struct page *table;
     const uint64_t *pte = pagetable_walk_from(v->arch.kernel_table, va, &table);
     uint64_t entry = pte ? read_once(pte) : 0;
 
-    if (!(entry & PTE_PRESENT))
-        return NULL;
-
-    struct page *page = page_of(pte_frame(entry));
-
-    return page_get_and_type(page, v->domain, PAGE_SEGDESC) ? NULL : page;
+    if (!(entry & PTE_PRESENT) ||
+        page_get_and_type(pte_frame(entry), v->domain, PAGE_SEGDESC))
+        return 0;
+    return pte_frame(entry);
 }
 
 bool descriptor_map_ldt(struct vcpu *v, uint64_t address)
@@ -269,22 +269,23 @@ bool descriptor_map_ldt(struct vcpu *v, uint64_t address)
                       (address - vcpu_ldt_address(v->id)) / PAGE_SIZE;
 
     spin_lock(&d->pt_lock);
-    struct page *page = *entry ? NULL : ldt_page_get(v, va);
+    mfn_t mfn = *entry ? 0 : ldt_frame_get(v, va);
 
-    if (page)
-        *entry = frame_entry(mfn_of(page), MAP_RW);
+    if (mfn)
+        *entry = frame_entry(mfn, MAP_RW);
     spin_unlock(&d->pt_lock);
 
-    return page != NULL;
+    return mfn != 0;
 }
 
 /* ---- The end of a vCPU. ---- */
 
-static void frame_put(mfn_t *mfn)
+/* It stays whole: domain_pages_relinquish() takes it apart in steps. */
+static void table_leave(mfn_t *table)
 {
-    if (*mfn)
-        page_put_and_type(page_of(*mfn));
-    *mfn = 0;
+    if (*table)
+        pagetable_leave(page_of(*table));
+    *table = 0;
 }
 
 void arch_vcpu_release(struct vcpu *v)
@@ -293,15 +294,17 @@ void arch_vcpu_release(struct vcpu *v)
     struct domain *d = v->domain;
 
     /* Events that still come must not go into a page we let go of. */
-    if (a->info_frame)
+    if (a->info_frame) {
         write_once(&v->evtchn.info, &d->shared->vcpu_info[v->id]);
-    frame_put(&a->info_frame);
+        page_put_and_type(page_of(a->info_frame));
+        a->info_frame = 0;
+    }
 
     spin_lock(&d->pt_lock);
     descriptor_unmap_ldt(v);
     gdt_replace(v, NULL, 0);
     a->ldt_entries = 0;
-    frame_put(&a->user_table);
-    frame_put(&a->kernel_table);
+    table_leave(&a->user_table);
+    table_leave(&a->kernel_table);
     spin_unlock(&d->pt_lock);
 }

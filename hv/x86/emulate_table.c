@@ -222,9 +222,7 @@ static struct page *table_at(struct vcpu *v, uint64_t va)
     if (!(entry & PTE_PRESENT) || (entry & PTE_RW))
         return NULL;
     table = page_of(pte_frame(entry));
-    if (read_once(&table->owner) != v->domain ||
-        (read_once(&table->type) & (PAGE_TYPE_MASK | PAGE_VALIDATED)) !=
-            (PAGE_L1 | PAGE_VALIDATED))
+    if (read_once(&table->owner) != v->domain || pagetable_level(table) != 1)
         return NULL;
     return table;
 }

@@ -52,13 +52,17 @@ struct batch {
 /* Do one item that was copied in: 0 or -Exxx. */
 typedef int batch_function(struct vcpu *v, const void *item);
 
-/* Put the rest of the batch into the argument registers. */
-static long batch_later(struct vcpu *v, const struct batch *b, uint32_t i)
+/* Go on later with item @i.  With none left there is only a table that must
+ * be taken apart before the guest sees the result, which waits in place of
+ * the list. */
+static long batch_later(struct vcpu *v, const struct batch *b, uint32_t i,
+                        int rc)
 {
     struct cpu_user_regs *regs = current_regs();
+    bool more = rc == -ERESTART;
 
-    regs->rdi = (uint64_t)b->items + i * b->item_size;
-    regs->rsi = (b->count - i) | MMU_UPDATE_PREEMPTED;
+    regs->rdi = more ? (uint64_t)b->items + i * b->item_size : (uint64_t)rc;
+    regs->rsi = (more ? b->count - i : 0) | MMU_UPDATE_PREEMPTED;
     return hypercall_restart(v);
 }
 
@@ -72,35 +76,55 @@ static void batch_report(const struct batch *b, uint32_t before, uint32_t i)
         (void)guest_copy_to(b->done, &done, sizeof(done));
 }
 
+static int settle(struct domain *d)
+{
+    if (!read_once(&d->falling))
+        return 0;
+
+    spin_lock(&d->pt_lock);
+    int rc = pagetable_settle(d);
+
+    spin_unlock(&d->pt_lock);
+    return rc;
+}
+
+/* What earlier items or calls gave up comes first, so that each item finds
+ * the frames of theirs free. */
+static int batch_item(struct vcpu *v, const struct batch *b, uint32_t i,
+                      batch_function *function)
+{
+    uint64_t item[4];
+
+    if (settle(v->domain) || (i && hypercall_preempt_check()))
+        return -ERESTART;
+    if (guest_copy_from_offset(item, b->items, i, b->item_size))
+        return -EFAULT;
+    return function(v, item);
+}
+
 /* @refused: an error of the call as a whole, after that of its pointer. */
 static long batch_run(struct vcpu *v, struct batch *b, batch_function *function,
                       int refused)
 {
-    uint64_t item[4];
-    uint32_t before = 0, i;
+    uint32_t before = 0, i = 0;
     int rc = 0;
 
     if ((b->count & MMU_UPDATE_PREEMPTED) && b->done)
         (void)guest_copy_from(&before, b->done, sizeof(before));
-    b->count &= ~MMU_UPDATE_PREEMPTED;
-    if (!guest_range_ok(b->items, b->count * b->item_size))
+    if (b->count == MMU_UPDATE_PREEMPTED)
+        rc = (int)(uint64_t)b->items;
+    else if (!guest_range_ok(b->items, (b->count & ~MMU_UPDATE_PREEMPTED) *
+                                           b->item_size))
         return -EFAULT;
+    b->count &= ~MMU_UPDATE_PREEMPTED;
     if (refused)
         return refused;
 
-    for (i = 0; i < b->count; i++) {
-        if (i && hypercall_preempt_check())
-            rc = -ERESTART;
-        else if (guest_copy_from_offset(item, b->items, i, b->item_size))
-            rc = -EFAULT;
-        else
-            rc = function(v, item);
-        if (rc)
-            break;
-    }
+    while (i < b->count && !(rc = batch_item(v, b, i, function)))
+        i++;
 
     batch_report(b, before, i);
-    return rc == -ERESTART ? batch_later(v, b, i) : rc;
+    return rc == -ERESTART || settle(v->domain) ? batch_later(v, b, i, rc) : rc;
 }
 
 /* ---- mmu_update. ---- */
@@ -120,13 +144,9 @@ static int write_plain(struct page *page, uint64_t offset, uint64_t value)
 static int update_entry(struct vcpu *v, struct page *page, uint64_t offset,
                         uint64_t value, bool preserve_ad)
 {
-    uint64_t type = read_once(&page->type);
-    unsigned int level = (unsigned int)((type & PAGE_TYPE_MASK) >> 60);
-
-    if ((type & PAGE_VALIDATED) && level >= 1 && level <= 4)
-        return pagetable_set(v, page, level,
-                             (unsigned int)(offset / sizeof(value)), value,
-                             preserve_ad);
+    if (pagetable_level(page))
+        return pagetable_set(v, page, (unsigned int)(offset / sizeof(value)),
+                             value, preserve_ad);
     return write_plain(page, offset, value);
 }
 
@@ -269,30 +289,13 @@ long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t pte,
 
 /* ---- mmuext_op. ---- */
 
-static int pin(struct vcpu *v, mfn_t mfn, unsigned int level)
+static int pin(struct domain *d, mfn_t mfn, unsigned int level)
 {
-    struct domain *d = v->domain;
-
-    if (!mfn_is_ram(mfn)) {
-        refuse_reason("no such frame");
-        return -EINVAL;
-    }
-
     spin_lock(&d->pt_lock);
-    int rc = level ? page_pin(page_of(mfn), d, (uint64_t)level << 60)
-                   : page_unpin(page_of(mfn), d);
+    int rc = level ? pagetable_pin(d, mfn, level) : pagetable_unpin(d, mfn);
 
     spin_unlock(&d->pt_lock);
     return rc;
-}
-
-static int base_get(struct domain *d, mfn_t mfn)
-{
-    if (!mfn_is_ram(mfn)) {
-        refuse_reason("no such frame");
-        return -EINVAL;
-    }
-    return page_get_and_type(page_of(mfn), d, PAGE_L4);
 }
 
 /* Change the kernel's or the user's L4; the user's may be none.  Hypercalls
@@ -312,7 +315,7 @@ int mmu_set_base(struct vcpu *v, mfn_t *base, mfn_t mfn)
     }
 
     spin_lock(&d->pt_lock);
-    int rc = mfn || kernel ? base_get(d, mfn) : 0;
+    int rc = mfn || kernel ? pagetable_get(d, mfn, 4) : pagetable_settle(d);
 
     if (!rc) {
         *base = mfn;
@@ -321,7 +324,7 @@ int mmu_set_base(struct vcpu *v, mfn_t *base, mfn_t mfn)
             descriptor_unmap_ldt(v);
         }
         if (old)
-            page_put_and_type(page_of(old));
+            pagetable_put(page_of(old));
     }
     spin_unlock(&d->pt_lock);
 
@@ -354,43 +357,27 @@ static int flush_cache(const struct vcpu *v)
     return v->domain->privileged ? 0 : -EACCES;
 }
 
-/* An own frame that the guest could write. */
-static struct page *writable_get(struct domain *d, mfn_t mfn)
-{
-    struct page *page = page_get_mfn(mfn, d);
-
-    if (!page)
-        return NULL;
-    if (page_get_type(page, PAGE_WRITABLE)) {
-        page_put(page);
-        return NULL;
-    }
-    return page;
-}
-
 static int clear_page(struct domain *d, mfn_t mfn)
 {
-    struct page *page = writable_get(d, mfn);
-
-    if (!page)
+    if (page_get_and_type(mfn, d, PAGE_WRITABLE))
         return -EINVAL;
     memset(mfn_to_virt(mfn), 0, PAGE_SIZE);
-    page_put_and_type(page);
+    page_put_and_type(page_of(mfn));
     return 0;
 }
 
 static int copy_page(struct domain *d, mfn_t to, mfn_t from)
 {
     struct page *source = page_get_mfn(from, d);
-    struct page *target = source ? writable_get(d, to) : NULL;
+    int rc = source ? page_get_and_type(to, d, PAGE_WRITABLE) : -EINVAL;
 
-    if (target) {
+    if (!rc) {
         memmove(mfn_to_virt(to), mfn_to_virt(from), PAGE_SIZE);
-        page_put_and_type(target);
+        page_put_and_type(page_of(to));
     }
     if (source)
         page_put(source);
-    return target ? 0 : -EINVAL;
+    return rc;
 }
 
 static int mmuext_one(struct vcpu *v, const void *item)
@@ -404,9 +391,9 @@ static int mmuext_one(struct vcpu *v, const void *item)
     case MMUEXT_PIN_L2_TABLE:
     case MMUEXT_PIN_L3_TABLE:
     case MMUEXT_PIN_L4_TABLE:
-        return pin(v, mfn, op->cmd - MMUEXT_PIN_L1_TABLE + 1);
+        return pin(v->domain, mfn, op->cmd - MMUEXT_PIN_L1_TABLE + 1);
     case MMUEXT_UNPIN_TABLE:
-        return pin(v, mfn, 0);
+        return pin(v->domain, mfn, 0);
     case MMUEXT_NEW_BASEPTR:
         return mmu_set_base(v, &v->arch.kernel_table, mfn);
     case MMUEXT_NEW_USER_BASEPTR:

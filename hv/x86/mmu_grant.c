@@ -24,15 +24,11 @@ static uint64_t *grant_slot(struct vcpu *v, uint64_t addr, bool contains_pte,
     if (addr % sizeof(uint64_t) || !mfn_is_ram(mfn))
         return NULL;
 
-    struct page *page = page_of(mfn);
-    uint64_t type = read_once(&page->type);
-
-    if (read_once(&page->owner) != v->domain ||
-        (type & (PAGE_TYPE_MASK | PAGE_VALIDATED)) !=
-            (PAGE_L1 | PAGE_VALIDATED))
+    *table = page_of(mfn);
+    if (read_once(&(*table)->owner) != v->domain ||
+        pagetable_level(*table) != 1)
         return NULL;
 
-    *table = page;
     return (uint64_t *)((char *)mfn_to_virt(mfn) + addr % PAGE_SIZE);
 }
 

@@ -14,7 +14,7 @@
 #define NOINLINE __attribute__((noinline))
 
 /* ---- The owner's list: circular; frames with neither their owner's own
- * reference nor a pin stand behind all others, so that relinquishing only
+ * reference nor a hold stand behind all others, so that relinquishing only
  * looks at the head.  domain.lock held. ---- */
 
 static void list_insert(struct domain *d, struct page *page, bool at_head)
@@ -55,11 +55,11 @@ static void list_unlink(struct domain *d, struct page *page)
 static bool is_kept(const struct page *page)
 {
     return (read_once(&page->count) & PAGE_ALLOCATED) ||
-           (read_once(&page->type) & PAGE_PINNED);
+           (read_once(&page->type) & PAGE_HOLDS);
 }
 
-/* Put the frame where it belongs after PAGE_ALLOCATED or PAGE_PINNED changed.
- * The caller holds a reference. */
+/* Put the frame where it belongs after PAGE_ALLOCATED or a hold changed.  The
+ * caller holds a reference. */
 static void list_settle(struct domain *d, struct page *page)
 {
     spin_lock(&d->lock);
@@ -169,30 +169,16 @@ void page_free(struct page *page)
 
 /* ---- Types. ---- */
 
-static bool type_is_checked(uint64_t type)
-{
-    return type != PAGE_WRITABLE;
-}
-
-/* The only use there is, a fresh one, waits for its contents to be checked. */
-static int type_validate(struct page *page, uint64_t type)
-{
-    ASSERT(spin_is_locked(&page->owner->pt_lock));
-
-    int rc = pagetable_validate(page, type);
-
-    store_release(&page->type,
-                  rc ? PAGE_NONE : read_once(&page->type) | PAGE_VALIDATED);
-    return rc;
-}
-
 /* The frame had no uses: it has one as @type now, which keeps others out. */
 static NOINLINE int type_begin(struct page *page, uint64_t old, uint64_t type)
 {
     if (old != type && old != PAGE_NONE && page->owner)
         tlb_flush_domain(page->owner);
+    if (type != PAGE_SEGDESC || descriptors_adjust(page))
+        return 0;
 
-    return type_is_checked(type) ? type_validate(page, type) : 0;
+    store_release(&page->type, PAGE_NONE);
+    return -EINVAL;
 }
 
 static NOINLINE int type_refused(void)
@@ -218,36 +204,20 @@ int page_get_type(struct page *page, uint64_t type)
     if ((x & PAGE_TYPE_COUNT_MASK) || (x == PAGE_WRITABLE && x == type))
         return 0;
 
-    return type_begin(page, x & PAGE_TYPE_MASK, type);
-}
-
-/* The last use as a checked type goes: what the contents referred to is put
- * while the type still keeps other uses out. */
-static NOINLINE void type_devalidate(struct page *page, uint64_t type)
-{
-    ASSERT(spin_is_locked(&page->owner->pt_lock));
-    write_once(&page->type, type | 1);
-    pagetable_devalidate(page, type);
-    store_release(&page->type, type);
+    return type_begin(page, x, type);
 }
 
 void page_put_type(struct page *page)
 {
-    uint64_t x = read_once(&page->type);
-    uint64_t type = x & PAGE_TYPE_MASK;
-
-    if (type_is_checked(type) && (x & PAGE_TYPE_COUNT_MASK) == 1)
-        type_devalidate(page, type);
-    else
-        (void)atomic_sub_return(&page->type, 1);
+    (void)atomic_sub_return(&page->type, 1);
 }
 
-int page_get_and_type(struct page *page, struct domain *d, uint64_t type)
+int page_get_and_type(mfn_t mfn, const struct domain *d, uint64_t type)
 {
-    if (!page_get(page, d)) {
-        refuse_reason("the frame is not the domain's own");
+    struct page *page = page_get_mfn(mfn, d);
+
+    if (!page)
         return -EINVAL;
-    }
 
     int rc = page_get_type(page, type);
 
@@ -262,51 +232,15 @@ void page_put_and_type(struct page *page)
     page_put(page);
 }
 
-/* The pin's bits in the type word, and the frame's place if only the pin
- * keeps it.  pt_lock is held, so no other pin comes or goes. */
-static void pin_set(struct page *page, struct domain *d, bool pinned)
+void page_set_hold(struct page *page, uint64_t hold, bool on)
 {
-    if (pinned)
-        __atomic_fetch_or(&page->type, PAGE_PINNED, __ATOMIC_SEQ_CST);
+    if (on)
+        __atomic_fetch_or(&page->type, hold, __ATOMIC_SEQ_CST);
     else
-        __atomic_fetch_and(&page->type, ~PAGE_PINNED, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&page->type, ~hold, __ATOMIC_SEQ_CST);
 
-    uint64_t count = read_once(&page->count);
-
-    if (!(count & (PAGE_ALLOCATED | PAGE_SHARED)))
-        list_settle(d, page);
-}
-
-int page_pin(struct page *page, struct domain *d, uint64_t type)
-{
-    int rc = page_get_and_type(page, d, type);
-
-    if (rc)
-        return rc;
-    if (read_once(&page->type) & PAGE_PINNED) {
-        refuse_reason("the table is pinned already");
-        page_put_and_type(page);
-        return -EINVAL;
-    }
-
-    pin_set(page, d, true);
-    return 0;
-}
-
-int page_unpin(struct page *page, struct domain *d)
-{
-    if (!page_get(page, d))
-        return -EINVAL;
-    if (!(read_once(&page->type) & PAGE_PINNED)) {
-        refuse_reason("the frame is not pinned");
-        page_put(page);
-        return -EINVAL;
-    }
-
-    pin_set(page, d, false);
-    page_put_and_type(page); /* the pin's */
-    page_put(page);
-    return 0;
+    if (!(read_once(&page->count) & PAGE_ALLOCATED))
+        list_settle(page->owner, page);
 }
 
 /* ---- Frames of a domain. ---- */
@@ -369,7 +303,7 @@ void page_unshare(struct page *page)
     m2p[mfn_of(page)] = M2P_INVALID;
 }
 
-/* The next frame that its owner or a pin still keeps, with a reference. */
+/* The next frame that its owner or a hold still keeps, with a reference. */
 static struct page *kept_page_get(struct domain *d)
 {
     struct page *page = NULL;
@@ -393,11 +327,13 @@ bool domain_pages_relinquish(struct domain *d)
             return true;
 
         spin_lock(&d->pt_lock);
-        if (read_once(&page->type) & PAGE_PINNED)
-            (void)page_unpin(page, d);
+        bool table = pagetable_relinquish(page);
+
         (void)domain_page_release(d, page);
         page_put(page);
         spin_unlock(&d->pt_lock);
+        if (table)
+            return false;
     }
 
     return false;

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "hv/x86/layout.h"
+#include "lib/atomic.h"
 #include "lib/errno.h"
 
 struct domain;
@@ -53,7 +54,11 @@ typedef uint64_t mfn_t;
 #define PAGE_WRITABLE   (7ULL << 60)
 #define PAGE_TYPE_MASK  (7ULL << 60)
 #define PAGE_PINNED     (1ULL << 59) /* one use of the type is a pin */
-#define PAGE_VALIDATED  (1ULL << 58) /* contents checked for the type */
+#define PAGE_LOOSE      (1ULL << 58) /* one use is nobody's: pagetable.c */
+#define PAGE_HOLDS      (PAGE_PINNED | PAGE_LOOSE)
+#define PAGE_VALIDATED  (1ULL << 57) /* a page table, complete */
+#define PAGE_TAKEN_SHIFT 47          /* entries that hold what they name */
+#define PAGE_TAKEN_MASK (1023ULL << PAGE_TAKEN_SHIFT)
 #define PAGE_TYPE_COUNT_MASK ((1ULL << 32) - 1)
 
 struct page {
@@ -141,42 +146,70 @@ struct page *page_get_mfn(mfn_t mfn, const struct domain *d);
 void page_put(struct page *page);
 
 /*
- * Add a use as @type.  The caller holds a reference.  0; -EINVAL the frame
- * has uses as something else; what was wrong with its contents (-EINVAL,
- * -EBUSY, -EPERM); -ERESTART asks for the hypercall to be started again, the
- * progress is kept.  For all types but PAGE_WRITABLE the owner's pt_lock is
- * held, also to put them.
+ * Add a use as @type.  The caller holds a reference.  0, or -EINVAL: the
+ * frame has uses as something else, or is to be a descriptor page and holds
+ * what may not stand there.  For all types but PAGE_WRITABLE the owner's
+ * pt_lock is held, also to put them.  Page tables: pagetable_get().
  */
 int page_get_type(struct page *page, uint64_t type);
 void page_put_type(struct page *page);
 
-/* page_get and page_get_type together; undone together on failure. */
-int page_get_and_type(struct page *page, struct domain *d, uint64_t type);
+/* page_get_mfn and page_get_type together; undone together on failure. */
+int page_get_and_type(mfn_t mfn, const struct domain *d, uint64_t type);
 void page_put_and_type(struct page *page);
 
-/* A use (with reference) that stays until page_unpin().  pt_lock held.
- * -EINVAL: not the domain's, not valid as @type, pinned already; or for
- * unpin: not pinned. */
-int page_pin(struct page *page, struct domain *d, uint64_t type);
-int page_unpin(struct page *page, struct domain *d);
+/* pagetable.c's: the caller's use and reference become a hold (PAGE_PINNED or
+ * PAGE_LOOSE) that the frame has not, or a hold becomes the caller's. */
+void page_set_hold(struct page *page, uint64_t hold, bool on);
 
-/* ---- pagetable.c: what may stand in a page table. ---- */
-
-/* Contents of a frame that becomes a page table or a descriptor page.
- * Called by page.c only, with pt_lock held. */
-int pagetable_validate(struct page *page, uint64_t type);
-void pagetable_devalidate(struct page *page, uint64_t type);
+/* ---- pagetable.c: what may stand in a page table.  pt_lock is held for all
+ * of it, but where a function takes it itself. ---- */
 
 /*
- * Write one entry of a validated page table of level @level (1 to 4) on
- * behalf of @v: get what the new value refers to, store, put what the old
- * one referred to.  pt_lock held.  @preserve_ad keeps the accessed and dirty
- * bits (MMU_PT_UPDATE_PRESERVE_AD).  0, or Xen's errors: -EINVAL the entry
- * may not look so; -EPERM it maps what is not RAM; -EBUSY the frame is not
- * the domain's, or it may not be writable now.
+ * A use of a frame as table of @level (1 to 4), with a reference: it and all
+ * below it are validated.  0, or why not: -EINVAL, -EBUSY, -EPERM; -ERESTART
+ * asks for the same again later, and what has been done is kept.
  */
-int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
-                  unsigned int index, uint64_t entry, bool preserve_ad);
+int pagetable_get(struct domain *d, mfn_t mfn, unsigned int level);
+/* What is no longer in use is taken apart, as far as there is time. */
+void pagetable_put(struct page *page);
+/* The same, but it stays whole: it will be asked for again, or the domain is
+ * ending. */
+void pagetable_leave(struct page *page);
+/* Go on with what pagetable_put() could not finish: 0 or -ERESTART. */
+int pagetable_settle(struct domain *d);
+/* How much is done at a time; host tests want less. */
+extern int pagetable_step;
+
+/* A use that stays until it is unpinned.  As pagetable_get; -EINVAL also if
+ * it is pinned already, or for unpin: if it is not. */
+int pagetable_pin(struct domain *d, mfn_t mfn, unsigned int level);
+int pagetable_unpin(struct domain *d, mfn_t mfn);
+
+/* page.c's, for a dying domain: a step of letting go of a pinned or loose
+ * table; false if it is neither. */
+bool pagetable_relinquish(struct page *page);
+/* page.c's: may these all be descriptors?  They are adjusted as Xen does. */
+bool descriptors_adjust(struct page *page);
+
+/* The level of a validated page table; 0 for any other frame. */
+static inline unsigned int pagetable_level(const struct page *page)
+{
+    uint64_t type = read_once(&page->type);
+
+    return type & PAGE_VALIDATED ? (unsigned int)(type >> 60) : 0;
+}
+
+/*
+ * Write one entry of a validated page table on behalf of @v: get what the new
+ * value refers to, store, put what the old one referred to.  @preserve_ad
+ * keeps the accessed and dirty bits (MMU_PT_UPDATE_PRESERVE_AD).  0, or Xen's
+ * errors: -EINVAL the entry may not look so; -EPERM it maps what is not RAM;
+ * -EBUSY the frame is not the domain's, or it may not be writable now;
+ * -ERESTART as pagetable_get().
+ */
+int pagetable_set(struct vcpu *v, struct page *table, unsigned int index,
+                  uint64_t entry, bool preserve_ad);
 
 /* One entry of a validated table, as it is now. */
 uint64_t pagetable_entry(const struct page *table, unsigned int index);
@@ -190,12 +223,12 @@ int pagetable_exchange(struct vcpu *v, struct page *table, unsigned int index,
 int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry);
 
 /* Store an L1 entry whose references the caller has taken already (a grant
- * mapping), and put what the old one referred to.  pt_lock held. */
+ * mapping), and put what the old one referred to. */
 void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry);
 
 /* The L1 entry that maps @va in the current kernel or user tables of @v,
  * seen through the direct map, with its table in *@table; NULL if an upper
- * level is not present, or @va is not a guest's.  pt_lock held. */
+ * level is not present, or @va is not a guest's. */
 uint64_t *pagetable_walk(struct vcpu *v, uint64_t va, struct page **table);
 /* The same from a given L4. */
 uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va, struct page **table);
@@ -213,7 +246,7 @@ static inline bool guest_va_ok(uint64_t va)
 bool domain_pages_relinquish(struct domain *d);
 
 /* The current vCPU's kernel or user tables (@base) are those under @mfn from
- * now on: 0, -EINVAL, or -ERESTART.  Takes pt_lock. */
+ * now on: as pagetable_get().  Takes pt_lock. */
 int mmu_set_base(struct vcpu *v, mfn_t *base, mfn_t mfn);
 
 /*

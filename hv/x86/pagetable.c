@@ -1,8 +1,14 @@
 /*
  * What may stand in a guest's page tables and descriptor pages.
  *
- * Every present entry of a validated table holds one reference to the frame
- * it names and, if it permits writing or names a table, one use of its type.
+ * A table is validated from its first entry up and taken apart from its last
+ * entry down.  At any moment its first "taken" entries each hold a reference
+ * to the frame they name and, if they permit writing or name a table, a use
+ * of its type; all of these but the last lead to validated tables.  So either
+ * direction may stop after any entry, and go on in either direction, with all
+ * counts exact.  A table that stopped has a use that is nobody's: it is
+ * loose, until whoever wants it next has finished it, or it is in pieces.
+ *
  * Tables refer only to tables of the level below, so uses form no cycles and
  * nothing here recurses deeper than the four levels.
  */
@@ -13,14 +19,19 @@
 #include "hv/x86/page.h"
 #include "hv/x86/pte.h"
 
-static unsigned int type_level(uint64_t type)
-{
-    return (unsigned int)(type >> 60); /* PAGE_L1 is 1, and so on */
-}
+/* 512 present entries, or eight empty tables. */
+int pagetable_step = 4096;
+#define COST_EMPTY   1
+#define COST_PRESENT 8
 
 static uint64_t level_type(unsigned int level)
 {
-    return (uint64_t)level << 60;
+    return (uint64_t)level << 60; /* PAGE_L1 is 1, and so on */
+}
+
+static unsigned int type_level(const struct page *page)
+{
+    return (unsigned int)((read_once(&page->type) & PAGE_TYPE_MASK) >> 60);
 }
 
 /* ---- One entry: what it refers to. ---- */
@@ -31,9 +42,11 @@ static int refused(int error, const char *reason)
     return error;
 }
 
-/* Take what a present L1 entry refers to. */
+/* Take what an L1 entry refers to. */
 static int l1_get(const struct domain *d, uint64_t entry)
 {
+    if (!(entry & PTE_PRESENT))
+        return 0;
     if (entry & L1_FORBIDDEN)
         return refused(-EINVAL, "an L1 entry asks for a cache attribute");
 
@@ -68,64 +81,19 @@ static void l1_put(struct domain *d, uint64_t entry)
     page_put(page);
 }
 
-/* What the guest's L1 entry becomes: user-accessible, since its kernel runs
- * in ring 3, and never global, so that a reload of CR3 drops it. */
-static inline uint64_t l1_adjust(uint64_t entry)
+static int upper_check(uint64_t entry)
 {
-    return entry & PTE_PRESENT ? (entry & ~PTE_GLOBAL) | PTE_USER : entry;
-}
-
-/* Take what a present entry of level 2 to 4 refers to. */
-static int upper_get(struct domain *d, unsigned int level, uint64_t entry)
-{
-    if (entry & UPPER_FORBIDDEN)
+    if ((entry & PTE_PRESENT) && (entry & UPPER_FORBIDDEN))
         return refused(-EINVAL, "an upper entry has a forbidden bit (PSE, "
                                 "GLOBAL or a cache attribute)");
-
-    struct page *page = page_get_mfn(pte_frame(entry), d);
-
-    if (!page)
-        return refused(-EINVAL, "an upper entry names a frame that is not "
-                                "the domain's own");
-
-    int rc = page_get_type(page, level_type(level - 1));
-
-    if (rc)
-        page_put(page);
-    return rc;
+    return 0;
 }
 
-static void upper_put(uint64_t entry)
+/* What the guest's entry becomes: user-accessible, since its kernel runs in
+ * ring 3, and never global, so that a reload of CR3 drops it. */
+static inline uint64_t entry_adjust(uint64_t entry)
 {
-    if (entry & PTE_PRESENT)
-        page_put_and_type(page_of(pte_frame(entry)));
-}
-
-static uint64_t upper_adjust(uint64_t entry)
-{
-    return entry & PTE_PRESENT ? entry | PTE_USER : entry;
-}
-
-/* ---- Any level. ---- */
-
-static int entry_get(struct domain *d, unsigned int level, uint64_t entry)
-{
-    if (!(entry & PTE_PRESENT))
-        return 0;
-    return level == 1 ? l1_get(d, entry) : upper_get(d, level, entry);
-}
-
-static void entry_put(struct domain *d, unsigned int level, uint64_t entry)
-{
-    if (level == 1)
-        l1_put(d, entry);
-    else
-        upper_put(entry);
-}
-
-static uint64_t entry_adjust(unsigned int level, uint64_t entry)
-{
-    return level == 1 ? l1_adjust(entry) : upper_adjust(entry);
+    return entry & PTE_PRESENT ? (entry & ~PTE_GLOBAL) | PTE_USER : entry;
 }
 
 static bool slot_is_guests(unsigned int level, unsigned int slot)
@@ -133,63 +101,258 @@ static bool slot_is_guests(unsigned int level, unsigned int slot)
     return level != 4 || !l4_slot_is_hv(slot);
 }
 
-/* ---- Whole tables. ---- */
+/* ---- Whole tables, in steps. ---- */
 
-/* Put what the entries below @end refer to. */
-static void entries_put(struct domain *d, unsigned int level,
-                        const uint64_t *table, unsigned int end)
+static uint64_t *slot_of(const struct page *page, unsigned int i)
 {
-    for (unsigned int i = 0; i < end; i++)
-        if (slot_is_guests(level, i))
-            entry_put(d, level, table[i]);
+    return (uint64_t *)mfn_to_virt(mfn_of(page)) + i;
 }
 
-static int table_validate(struct page *page, unsigned int level)
+/* Entry @i, but for the hypervisor's, which hold nothing. */
+static uint64_t guest_entry(const struct page *page, unsigned int i)
 {
-    struct domain *d = page->owner;
-    uint64_t *table = mfn_to_virt(mfn_of(page));
+    return slot_is_guests(type_level(page), i) ? *slot_of(page, i) : 0;
+}
 
-    for (unsigned int i = 0; i < PT_ENTRIES; i++) {
-        if (!slot_is_guests(level, i))
-            continue;
+static unsigned int taken(const struct page *page)
+{
+    return (read_once(&page->type) & PAGE_TAKEN_MASK) >> PAGE_TAKEN_SHIFT;
+}
 
-        int rc = entry_get(d, level, table[i]);
+/* A store does, with no compare-and-swap: it has a use as a table, and pt_lock
+ * is held. */
+static void set_taken(struct page *page, unsigned int n)
+{
+    uint64_t type = read_once(&page->type) & ~PAGE_TAKEN_MASK;
 
-        if (rc) {
-            entries_put(d, level, table, i);
+    write_once(&page->type, type | (uint64_t)n << PAGE_TAKEN_SHIFT);
+}
+
+static int cost(uint64_t entry)
+{
+    return entry & PTE_PRESENT ? COST_PRESENT : COST_EMPTY;
+}
+
+static bool has(const struct page *page, uint64_t flag)
+{
+    return read_once(&page->type) & flag;
+}
+
+/* Is there a single use of it? */
+static bool is_last_use(const struct page *page)
+{
+    return (read_once(&page->type) & PAGE_TYPE_COUNT_MASK) == 1;
+}
+
+static int table_build(struct page *page, int *budget);
+static int table_clear(struct page *page, int *budget);
+
+/* The next entry takes what it names.  A table below need not be validated
+ * yet, so this alone is no leave to walk there. */
+static int entry_take(struct page *page, unsigned int i, int *budget)
+{
+    uint64_t entry = guest_entry(page, i);
+    unsigned int level = type_level(page);
+    int rc = level == 1 ? l1_get(page->owner, entry) : upper_check(entry);
+
+    if (!rc && level > 1 && (entry & PTE_PRESENT))
+        rc = page_get_and_type(pte_frame(entry), page->owner,
+                               level_type(level - 1));
+    if (rc)
+        return rc;
+
+    if (entry & PTE_PRESENT)
+        *slot_of(page, i) = entry_adjust(entry);
+    set_taken(page, i + 1);
+    *budget -= cost(entry);
+    return 0;
+}
+
+/* See to it that the table below the entry taken last is validated. */
+static int entry_finish(const struct page *page, unsigned int i, int *budget)
+{
+    uint64_t entry = guest_entry(page, i);
+
+    if (type_level(page) == 1 || !(entry & PTE_PRESENT))
+        return 0;
+    return table_build(page_of(pte_frame(entry)), budget);
+}
+
+static int table_build(struct page *page, int *budget)
+{
+    if (has(page, PAGE_VALIDATED))
+        return 0;
+    for (unsigned int n = taken(page);; n++) {
+        int rc = n ? entry_finish(page, n - 1, budget) : 0;
+
+        if (!rc && n == PT_ENTRIES)
+            break;
+        if (!rc)
+            rc = *budget > 0 ? entry_take(page, n, budget) : -ERESTART;
+        if (rc)
             return rc;
-        }
-        table[i] = entry_adjust(level, table[i]);
     }
 
-    if (level == 4)
-        pagetable_install_hv_slots(table, d);
+    if (type_level(page) == 4)
+        pagetable_install_hv_slots(slot_of(page, 0), page->owner);
+    store_release(&page->type, read_once(&page->type) | PAGE_VALIDATED);
     return 0;
 }
 
-static int descriptors_validate(struct page *page)
+/* A use as a table goes, and a reference; before the last use, what its
+ * entries hold, while the type still keeps other uses out. */
+static int table_put(struct page *page, int *budget)
 {
-    uint64_t *descriptor = mfn_to_virt(mfn_of(page));
+    int rc = is_last_use(page) ? table_clear(page, budget) : 0;
 
-    for (unsigned int i = 0; i < PAGE_SIZE / sizeof(*descriptor); i++)
-        if (!descriptor_adjust(&descriptor[i]))
-            return refused(-EINVAL, "a descriptor is not allowed");
+    if (!rc)
+        page_put_and_type(page);
+    return rc;
+}
 
+static int entry_drop(struct page *page, unsigned int i, int *budget)
+{
+    uint64_t entry = guest_entry(page, i);
+    int rc = 0;
+
+    if (type_level(page) == 1)
+        l1_put(page->owner, entry);
+    else if (entry & PTE_PRESENT)
+        rc = table_put(page_of(pte_frame(entry)), budget);
+    if (rc)
+        return rc;
+
+    set_taken(page, i);
+    *budget -= cost(entry);
     return 0;
 }
 
-int pagetable_validate(struct page *page, uint64_t type)
+static int table_clear(struct page *page, int *budget)
 {
-    if (type == PAGE_SEGDESC)
-        return descriptors_validate(page);
-    return table_validate(page, type_level(type));
+    int rc = 0;
+
+    write_once(&page->type, read_once(&page->type) & ~PAGE_VALIDATED);
+    for (unsigned int n = taken(page); n && !rc; n--)
+        rc = *budget > 0 ? entry_drop(page, n - 1, budget) : -ERESTART;
+    return rc;
 }
 
-void pagetable_devalidate(struct page *page, uint64_t type)
+/* ---- Uses of tables. ---- */
+
+void pagetable_leave(struct page *page)
 {
-    if (type != PAGE_SEGDESC)
-        entries_put(page->owner, type_level(type),
-                    mfn_to_virt(mfn_of(page)), PT_ENTRIES);
+    if (has(page, PAGE_LOOSE))
+        page_put_and_type(page);
+    else
+        page_set_hold(page, PAGE_LOOSE, true);
+}
+
+/* What was nobody's goes: the caller has a use of its own, or nothing is left
+ * in the table. */
+static void end_loose(struct page *page)
+{
+    if (!has(page, PAGE_LOOSE))
+        return;
+    page_set_hold(page, PAGE_LOOSE, false);
+    page_put_and_type(page);
+}
+
+int pagetable_settle(struct domain *d)
+{
+    struct page *page = d->falling;
+    int budget = pagetable_step;
+
+    if (!page)
+        return 0;
+    if (table_clear(page, &budget))
+        return -ERESTART;
+
+    d->falling = NULL;
+    end_loose(page);
+    return 0;
+}
+
+void pagetable_put(struct page *page)
+{
+    struct domain *d = page->owner;
+
+    if (!is_last_use(page)) {
+        page_put_and_type(page);
+        return;
+    }
+    pagetable_leave(page);
+    d->falling = page;
+    (void)pagetable_settle(d);
+}
+
+int pagetable_get(struct domain *d, mfn_t mfn, unsigned int level)
+{
+    int budget = pagetable_step, rc = pagetable_settle(d);
+
+    if (!rc)
+        rc = page_get_and_type(mfn, d, level_type(level));
+    if (rc)
+        return rc;
+
+    struct page *page = page_of(mfn);
+
+    rc = table_build(page, &budget);
+    if (rc == -ERESTART) {
+        pagetable_leave(page);
+        return rc;
+    }
+    end_loose(page);
+    if (rc)
+        pagetable_put(page);
+    return rc;
+}
+
+int pagetable_pin(struct domain *d, mfn_t mfn, unsigned int level)
+{
+    int rc = pagetable_get(d, mfn, level);
+
+    if (rc)
+        return rc;
+    if (has(page_of(mfn), PAGE_PINNED)) {
+        pagetable_put(page_of(mfn));
+        return refused(-EINVAL, "the table is pinned already");
+    }
+
+    page_set_hold(page_of(mfn), PAGE_PINNED, true);
+    return 0;
+}
+
+int pagetable_unpin(struct domain *d, mfn_t mfn)
+{
+    struct page *page = page_get_mfn(mfn, d);
+
+    if (!page)
+        return -EINVAL;
+
+    int rc = pagetable_settle(d);
+
+    if (!rc && !has(page, PAGE_PINNED))
+        rc = refused(-EINVAL, "the frame is not pinned");
+    if (!rc) {
+        page_set_hold(page, PAGE_PINNED, false);
+        pagetable_put(page);
+    }
+    page_put(page);
+    return rc;
+}
+
+bool pagetable_relinquish(struct page *page)
+{
+    if (has(page, PAGE_PINNED)) {
+        (void)pagetable_unpin(page->owner, mfn_of(page));
+        return true;
+    }
+    if (!has(page, PAGE_LOOSE))
+        return false;
+
+    page->owner->falling = page;
+    (void)pagetable_settle(page->owner);
+    return true;
 }
 
 /* ---- Updates. ---- */
@@ -216,17 +379,17 @@ static inline bool l1_is_similar(uint64_t old, uint64_t entry)
 }
 
 /* Get what the new entry refers to, store it, put what the old one did. */
-static __attribute__((noinline)) int
-entry_replace(struct domain *d, unsigned int level, uint64_t *slot,
-              uint64_t entry, bool preserve_ad)
+static __attribute__((noinline)) int l1_replace(struct domain *d,
+                                                uint64_t *slot, uint64_t entry,
+                                                bool preserve_ad)
 {
     uint64_t old = read_once(slot);
-    int rc = entry_get(d, level, entry);
+    int rc = l1_get(d, entry);
 
     if (rc)
         return rc;
-    entry_store(slot, entry_adjust(level, entry), preserve_ad);
-    entry_put(d, level, old);
+    entry_store(slot, entry_adjust(entry), preserve_ad);
+    l1_put(d, old);
 
     return 0;
 }
@@ -235,45 +398,64 @@ static inline int l1_set(struct domain *d, uint64_t *slot, uint64_t entry,
                          bool preserve_ad)
 {
     if (!l1_is_similar(read_once(slot), entry))
-        return entry_replace(d, 1, slot, entry, preserve_ad);
+        return l1_replace(d, slot, entry, preserve_ad);
 
-    entry_store(slot, l1_adjust(entry), preserve_ad);
+    entry_store(slot, entry_adjust(entry), preserve_ad);
     return 0;
 }
 
-int pagetable_set(struct vcpu *v, struct page *table, unsigned int level,
-                  unsigned int index, uint64_t entry, bool preserve_ad)
+static int upper_set(struct domain *d, unsigned int level, uint64_t *slot,
+                     uint64_t entry, bool preserve_ad)
 {
-    uint64_t *slot = (uint64_t *)mfn_to_virt(mfn_of(table)) + index;
+    uint64_t old = read_once(slot);
+    int rc = upper_check(entry);
+
+    if (!rc)
+        rc = entry & PTE_PRESENT
+                 ? pagetable_get(d, pte_frame(entry), level - 1)
+                 : pagetable_settle(d);
+    if (rc)
+        return rc;
+    entry_store(slot, entry_adjust(entry), preserve_ad);
+    if (old & PTE_PRESENT)
+        pagetable_put(page_of(pte_frame(old)));
+
+    return 0;
+}
+
+int pagetable_set(struct vcpu *v, struct page *table, unsigned int index,
+                  uint64_t entry, bool preserve_ad)
+{
+    uint64_t *slot = slot_of(table, index);
+    unsigned int level = type_level(table);
 
     if (level == 1)
         return l1_set(v->domain, slot, entry, preserve_ad);
     if (!slot_is_guests(level, index))
         return refused(-EINVAL, "L4 slots 256 to 271 are the hypervisor's");
 
-    return entry_replace(v->domain, level, slot, entry, preserve_ad);
+    return upper_set(v->domain, level, slot, entry, preserve_ad);
 }
 
 uint64_t pagetable_entry(const struct page *table, unsigned int index)
 {
-    return read_once((uint64_t *)mfn_to_virt(mfn_of(table)) + index);
+    return read_once(slot_of(table, index));
 }
 
 int pagetable_exchange(struct vcpu *v, struct page *table, unsigned int index,
                        uint64_t old, uint64_t entry)
 {
-    uint64_t *slot = (uint64_t *)mfn_to_virt(mfn_of(table)) + index;
     struct domain *d = v->domain;
     uint64_t expected = old;
-    int rc = entry_get(d, 1, entry);
+    int rc = l1_get(d, entry);
 
     if (rc)
         return rc;
-    if (!atomic_cas(slot, &expected, l1_adjust(entry))) {
-        entry_put(d, 1, entry);
+    if (!atomic_cas(slot_of(table, index), &expected, entry_adjust(entry))) {
+        l1_put(d, entry);
         return -EAGAIN;
     }
-    entry_put(d, 1, old);
+    l1_put(d, old);
     return 0;
 }
 
@@ -281,7 +463,7 @@ void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry)
 {
     uint64_t old = read_once(slot);
 
-    entry_store(slot, entry, false);
+    write_once(slot, entry);
     l1_put(d, old);
 }
 
@@ -394,6 +576,18 @@ bool descriptor_adjust(uint64_t *descriptor)
     return gate_adjust(descriptor);
 }
 
+bool descriptors_adjust(struct page *page)
+{
+    uint64_t *descriptor = mfn_to_virt(mfn_of(page));
+
+    for (unsigned int i = 0; i < PAGE_SIZE / sizeof(*descriptor); i++)
+        if (!descriptor_adjust(&descriptor[i])) {
+            refuse_reason("a descriptor is not allowed");
+            return false;
+        }
+    return true;
+}
+
 /* ---- The audit. ---- */
 
 static void expect_entry(unsigned int level, uint64_t entry)
@@ -407,13 +601,10 @@ static void expect_entry(unsigned int level, uint64_t entry)
     page_audit_expect(pte_frame(entry), type);
 }
 
-static void expect_table(mfn_t mfn, unsigned int level)
+static void expect_table(const struct page *page)
 {
-    const uint64_t *table = mfn_to_virt(mfn);
-
-    for (unsigned int i = 0; i < PT_ENTRIES; i++)
-        if (slot_is_guests(level, i))
-            expect_entry(level, table[i]);
+    for (unsigned int i = 0; i < taken(page); i++)
+        expect_entry(type_level(page), guest_entry(page, i));
 }
 
 uint64_t pagetable_audit(struct domain *d)
@@ -421,17 +612,17 @@ uint64_t pagetable_audit(struct domain *d)
     uint64_t tables = 0;
 
     for (mfn_t mfn = 0; mfn < max_mfn; mfn++) {
-        uint64_t type = page_of(mfn)->type;
-        unsigned int level = type_level(type & PAGE_TYPE_MASK);
+        const struct page *page = page_of(mfn);
+        uint64_t type = page->type & PAGE_TYPE_MASK;
 
-        if (page_of(mfn)->owner != d)
+        if (page->owner != d)
             continue;
-        if (type & PAGE_PINNED)
-            page_audit_expect(mfn, type & PAGE_TYPE_MASK);
-        if ((type & PAGE_VALIDATED) && level >= 1 && level <= 4) {
-            expect_table(mfn, level);
-            tables++;
-        }
+        if (has(page, PAGE_PINNED))
+            page_audit_expect(mfn, type);
+        if (has(page, PAGE_LOOSE))
+            page_audit_expect(mfn, type);
+        expect_table(page);
+        tables += taken(page) != 0;
     }
 
     return tables;

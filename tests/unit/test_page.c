@@ -53,6 +53,13 @@ static uint64_t want_type[MACHINE_FRAMES];
 static uint64_t held_refs[MACHINE_FRAMES], held_uses[MACHINE_FRAMES];
 static uint64_t held_type[MACHINE_FRAMES];
 
+/* Entries from the first on that hold what they name: all, or as many as
+ * were come to. */
+static unsigned int taken_of(mfn_t mfn)
+{
+    return (unsigned int)(frames[mfn].type >> 47 & 1023);
+}
+
 static void want_use(mfn_t mfn, uint64_t type);
 
 static void want_entry(uint64_t e, unsigned int level)
@@ -77,7 +84,7 @@ static void want_use(mfn_t mfn, uint64_t type)
     want_type[mfn] = type;
     if (want_uses[mfn]++ || level > 4)
         return;
-    for (unsigned int i = 0; i < 512; i++)
+    for (unsigned int i = 0; i < taken_of(mfn); i++)
         if (level != 4 || i < 256 || i >= 272)
             want_entry(table_of(mfn)[i], level);
 }
@@ -92,10 +99,11 @@ static void want_roots(void)
             want_refs[m]++;
         if (frames[m].count & PAGE_SHARED)
             want_use(m, PAGE_WRITABLE);
-        if (frames[m].type & PAGE_PINNED) {
-            want_refs[m]++;
-            want_use(m, type_of(m));
-        }
+        for (uint64_t hold = PAGE_PINNED; hold >= PAGE_LOOSE; hold >>= 1)
+            if (frames[m].type & hold) {
+                want_refs[m]++;
+                want_use(m, type_of(m));
+            }
     }
 }
 
@@ -111,6 +119,8 @@ static void compare_frame(mfn_t m)
     if (want_uses[m] && type_of(m) != want_type[m])
         ck_abort_msg("frame %lu: type %lx, should be %lx", m, type_of(m),
                      want_type[m]);
+    if (!want_uses[m] && taken_of(m))
+        ck_abort_msg("frame %lu: no table, and holds what it names", m);
 }
 
 static void recount(void)
@@ -149,30 +159,61 @@ static mfn_t frame_new(struct domain *d)
     return mfn_of(page);
 }
 
-static int pin(struct domain *d, mfn_t mfn, unsigned int level)
+/* One call, which may ask for more. */
+static int pin_step(struct domain *d, mfn_t mfn, unsigned int level)
 {
     spin_lock(&d->pt_lock);
-    int rc = page_pin(page_of(mfn), d, level_as_type(level));
+    int rc = pagetable_pin(d, mfn, level);
 
     spin_unlock(&d->pt_lock);
+    return rc;
+}
+
+static int unpin_step(struct domain *d, mfn_t mfn)
+{
+    spin_lock(&d->pt_lock);
+    int rc = pagetable_unpin(d, mfn);
+
+    spin_unlock(&d->pt_lock);
+    return rc;
+}
+
+static int settle_step(struct domain *d)
+{
+    spin_lock(&d->pt_lock);
+    int rc = pagetable_settle(d);
+
+    spin_unlock(&d->pt_lock);
+    return rc;
+}
+
+/* As often as it takes, as a hypercall does it. */
+static int pin(struct domain *d, mfn_t mfn, unsigned int level)
+{
+    int rc;
+
+    while ((rc = pin_step(d, mfn, level)) == -ERESTART)
+        ;
+    while (settle_step(d))
+        ;
     return rc;
 }
 
 static int unpin(struct domain *d, mfn_t mfn)
 {
-    spin_lock(&d->pt_lock);
-    int rc = page_unpin(page_of(mfn), d);
+    int rc;
 
-    spin_unlock(&d->pt_lock);
+    while ((rc = unpin_step(d, mfn)) == -ERESTART)
+        ;
+    while (settle_step(d))
+        ;
     return rc;
 }
 
 static int set(struct vcpu *v, mfn_t table, unsigned int index, uint64_t e)
 {
-    unsigned int level = (unsigned int)(type_of(table) >> 60);
-
     spin_lock(&v->domain->pt_lock);
-    int rc = pagetable_set(v, page_of(table), level, index, e, false);
+    int rc = pagetable_set(v, page_of(table), index, e, false);
 
     spin_unlock(&v->domain->pt_lock);
     return rc;
@@ -181,7 +222,9 @@ static int set(struct vcpu *v, mfn_t table, unsigned int index, uint64_t e)
 static int use(struct domain *d, mfn_t mfn, uint64_t type)
 {
     spin_lock(&d->pt_lock);
-    int rc = page_get_and_type(page_of(mfn), d, type);
+    int rc = type > PAGE_L4
+                 ? page_get_and_type(mfn, d, type)
+                 : pagetable_get(d, mfn, (unsigned int)(type >> 60));
 
     spin_unlock(&d->pt_lock);
     return rc;
@@ -190,7 +233,10 @@ static int use(struct domain *d, mfn_t mfn, uint64_t type)
 static void unuse(struct domain *d, mfn_t mfn)
 {
     spin_lock(&d->pt_lock);
-    page_put_and_type(page_of(mfn));
+    if (type_of(mfn) > PAGE_L4)
+        page_put_and_type(page_of(mfn));
+    else
+        pagetable_put(page_of(mfn));
     spin_unlock(&d->pt_lock);
 }
 
@@ -729,7 +775,7 @@ START_TEST(accessed_and_dirty_can_be_kept)
 
     *slot |= PTE_ACCESSED | PTE_DIRTY;
     spin_lock(&dom_a.pt_lock);
-    ck_assert_int_eq(pagetable_set(&vcpu_a, page_of(t.table[1]), 1, TREE_L1,
+    ck_assert_int_eq(pagetable_set(&vcpu_a, page_of(t.table[1]), TREE_L1,
                                    entry(t.data[1], 0), true),
                      0);
     spin_unlock(&dom_a.pt_lock);
@@ -808,6 +854,199 @@ START_TEST(loaded_base_survives_unpin_and_release)
 }
 END_TEST
 
+/* ---- M8: long operations stop after any entry, and are gone on with, given
+ * up, or overtaken. ---- */
+
+static void end_all(const struct tree *t)
+{
+    (void)t;
+    pagetable_step = 4096;
+    relinquish(&dom_a);
+    recount();
+    ck_assert_uint_eq(dom_a.nr_pages, 0);
+    dom_a.state = DOMAIN_RUNNING;
+}
+
+static void go_on(const struct tree *t)
+{
+    ck_assert_int_eq(pin(&dom_a, t->table[4], 4), 0);
+    recount();
+    ck_assert_int_eq(unpin(&dom_a, t->table[4]), 0);
+    ck_assert_uint_eq(uses_of(t->table[4]), 0);
+}
+
+/* What somebody else does meanwhile: take a part of the tree for himself. */
+static void share_a_part(const struct tree *t)
+{
+    ck_assert_int_eq(pin(&dom_a, t->table[2], 2), 0);
+    recount();
+    go_on(t);
+    recount();
+    ck_assert_int_eq(unpin(&dom_a, t->table[2]), 0);
+}
+
+/* A table that is not finished has no entry that could be changed, is no
+ * base, and is no guest's to write. */
+static void misuse(const struct tree *t)
+{
+    for (unsigned int l = 1; l <= 4; l++) {
+        mfn_t mfn = t->table[l];
+
+        if (!uses_of(mfn))
+            continue;
+        if (!pagetable_level(page_of(mfn)))
+            ck_assert_int_eq(use(&dom_a, mfn, PAGE_SEGDESC), -EINVAL);
+        ck_assert_int_eq(use(&dom_a, mfn, PAGE_WRITABLE), -EINVAL);
+    }
+    if (uses_of(t->table[4]) && !dom_a.falling)
+        ck_assert_int_eq(pin(&dom_a, t->table[4], 3), -EINVAL);
+    ck_assert_int_eq(pin(&dom_b, t->table[4], 4), -EINVAL);
+    recount();
+}
+
+/* The guest gives up its frames, and never comes back. */
+static void forget(const struct tree *t)
+{
+    for (unsigned int l = 1; l <= 4; l++)
+        release(&dom_a, t->table[l]);
+}
+
+static void (*const meanwhile[])(const struct tree *t) = {
+    go_on, share_a_part, misuse, forget, end_all,
+};
+#define NR_MEANWHILE (sizeof(meanwhile) / sizeof(meanwhile[0]))
+
+/* Each way stops at other moments of the 2,032 or so that there are. */
+#define STRIDE 23u
+
+/* @calls of pinning: 0 when it is done by then. */
+static int pin_some(const struct tree *t, unsigned int calls)
+{
+    int rc = -ERESTART;
+
+    while (calls-- && rc == -ERESTART)
+        rc = pin_step(&dom_a, t->table[4], 4);
+    return rc;
+}
+
+START_TEST(pin_stops_anywhere)
+{
+    unsigned int calls = (unsigned int)_i;
+    int rc;
+
+    for (;; calls += STRIDE) {
+        struct tree t = tree_new(&dom_a);
+
+        pagetable_step = 1;
+        rc = pin_some(&t, calls);
+        recount();
+        if (rc) {
+            ck_assert_int_eq(unpin_step(&dom_a, t.table[4]), -EINVAL);
+            pagetable_step = 400;
+            meanwhile[_i](&t);
+            recount();
+        }
+        end_all(&t);
+        if (!rc)
+            break;
+    }
+    ck_assert_uint_gt(calls, 3 * 512 + 496);
+}
+END_TEST
+
+START_TEST(unpin_stops_anywhere)
+{
+    unsigned int calls = (unsigned int)_i;
+
+    for (bool stopped = true; stopped; calls += STRIDE) {
+        struct tree t = tree_new(&dom_a);
+
+        pagetable_step = 4096;
+        ck_assert_int_eq(pin(&dom_a, t.table[4], 4), 0);
+        pagetable_step = 1;
+        ck_assert_int_eq(unpin_step(&dom_a, t.table[4]), 0);
+        for (unsigned int i = 0; i < calls; i++)
+            (void)settle_step(&dom_a);
+        recount();
+        stopped = dom_a.falling != NULL;
+        pagetable_step = 400;
+        meanwhile[_i](&t);
+        recount();
+        end_all(&t);
+    }
+    ck_assert_uint_gt(calls, 3 * 512 + 496);
+}
+END_TEST
+
+/* Every single step of a pin, and of its end. */
+START_TEST(every_step_is_counted)
+{
+    struct tree t = tree_new(&dom_a);
+    unsigned int steps = 0;
+
+    pagetable_step = 1;
+    for (; pin_step(&dom_a, t.table[4], 4); steps++)
+        recount();
+    ck_assert_int_eq(unpin_step(&dom_a, t.table[4]), 0);
+    for (; settle_step(&dom_a); steps++)
+        recount();
+    ck_assert_uint_gt(steps, 2 * (3 * 512 + 496));
+}
+END_TEST
+
+/* A tree is found to be bad when most of it is done: the error is told once,
+ * and all is taken back, however often that stops. */
+START_TEST(bad_tree_is_undone_in_steps)
+{
+    struct tree t = tree_new(&dom_a);
+    unsigned int steps = 0;
+    int rc;
+
+    pagetable_step = 1;
+    table_of(t.table[_i])[511] = entry(DEVICE_FRAME, PTE_PSE);
+    while ((rc = pin_step(&dom_a, t.table[4], 4)) == -ERESTART)
+        ;
+    ck_assert_int_eq(rc, -EINVAL);
+    for (; settle_step(&dom_a); steps++)
+        if (steps % STRIDE == 0)
+            recount();
+    ck_assert_uint_ge(steps, 496);
+    recount();
+    for (unsigned int l = 1; l <= 4; l++)
+        ck_assert_uint_eq(uses_of(t.table[l]), 0);
+}
+END_TEST
+
+/* An entry of a live table that is to lead to an unfinished one does not,
+ * until it is finished. */
+START_TEST(update_waits_for_the_table_below)
+{
+    struct tree t = tree_pinned(&dom_a), u = tree_new(&dom_a);
+    uint64_t e = entry(u.table[3], PTE_RW | PTE_USER);
+    unsigned int steps = 0;
+
+    pagetable_step = 100;
+    for (; set(&vcpu_a, t.table[4], 7, e) == -ERESTART; steps++) {
+        ck_assert_uint_eq(table_of(t.table[4])[7], 0);
+        recount();
+    }
+    ck_assert_uint_gt(steps, 10);
+    ck_assert_uint_eq(table_of(t.table[4])[7], e);
+    recount();
+
+    /* And what it led to is gone only when it is in pieces. */
+    ck_assert_int_eq(set(&vcpu_a, t.table[4], 7, 0), 0);
+    for (steps = 0; settle_step(&dom_a); steps++) {
+        recount();
+        ck_assert_int_eq(use(&dom_a, u.table[3], PAGE_WRITABLE), -EINVAL);
+    }
+    ck_assert_uint_gt(steps, 10);
+    ck_assert_int_eq(use(&dom_a, u.table[3], PAGE_WRITABLE), 0);
+    unuse(&dom_a, u.table[3]);
+    recount();
+}
+END_TEST
+
 /* ---- The end of a domain. ---- */
 
 START_TEST(relinquish_returns_every_page)
@@ -853,6 +1092,26 @@ START_TEST(frames_keep_their_domain)
 }
 END_TEST
 
+/* D1: neither is its length that of the trees. */
+START_TEST(relinquish_stops_anywhere)
+{
+    struct tree t = tree_pinned(&dom_a);
+    unsigned int calls = 0;
+
+    pin(&dom_a, t.table[1], 1);
+    ck_assert_int_eq(use(&dom_a, t.table[4], PAGE_L4), 0);
+    pagetable_leave(page_of(t.table[4])); /* as the end of a vCPU does it */
+    pagetable_step = 1;
+    dom_a.state = DOMAIN_DYING;
+    for (; !domain_pages_relinquish(&dom_a); calls++)
+        if (calls % STRIDE == 0)
+            recount();
+    recount();
+    ck_assert_uint_gt(calls, 3 * 512 + 496);
+    ck_assert_uint_eq(dom_a.nr_pages, 0);
+}
+END_TEST
+
 START_TEST(relinquish_is_bounded_a_call)
 {
     for (int i = 0; i < 2000; i++)
@@ -872,7 +1131,7 @@ END_TEST
 static void map_foreign(struct vcpu *v, mfn_t l1, unsigned int index,
                         struct domain *owner, mfn_t mfn)
 {
-    ck_assert_int_eq(page_get_and_type(page_of(mfn), owner, PAGE_WRITABLE), 0);
+    ck_assert_int_eq(page_get_and_type(mfn, owner, PAGE_WRITABLE), 0);
     spin_lock(&v->domain->pt_lock);
     pagetable_replace(v->domain, &table_of(l1)[index],
                       entry(mfn, PTE_RW | PTE_USER));
@@ -1278,11 +1537,9 @@ static void play_write(struct player *p, const struct player *other)
     if (!page)
         return;
     spin_lock(&p->d->pt_lock);
-    if (page->type & PAGE_VALIDATED && type_of(mfn) <= PAGE_L4) {
-        unsigned int level = (unsigned int)(type_of(mfn) >> 60);
-
-        (void)pagetable_set(p->v, page, level, index, e, pick(2));
-    } else if (page_get_type(page, PAGE_WRITABLE) == 0) {
+    if (pagetable_level(page))
+        (void)pagetable_set(p->v, page, index, e, pick(2));
+    else if (page_get_type(page, PAGE_WRITABLE) == 0) {
         table_of(mfn)[index] = e;
         page_put_type(page);
     }
@@ -1329,9 +1586,9 @@ static void play_pin(struct player *p)
     if (!mfn)
         return;
     if (pick(3) == 0)
-        (void)unpin(p->d, mfn);
+        (void)unpin_step(p->d, mfn);
     else
-        (void)pin(p->d, mfn, pick(4) + 1);
+        (void)pin_step(p->d, mfn, pick(4) + 1);
 }
 
 /* A grant of the other's frame, mapped if the target is an L1. */
@@ -1340,9 +1597,8 @@ static void play_grant(struct player *p, const struct player *other)
     mfn_t l1 = p->pool[pick(POOL)], mfn = other->pool[pick(POOL)];
 
     if (!l1 || !mfn || page_of(l1)->owner != p->d ||
-        (page_of(l1)->type & (PAGE_TYPE_MASK | PAGE_VALIDATED)) !=
-            (PAGE_L1 | PAGE_VALIDATED) ||
-        page_get_and_type(page_of(mfn), other->d, PAGE_WRITABLE))
+        pagetable_level(page_of(l1)) != 1 ||
+        page_get_and_type(mfn, other->d, PAGE_WRITABLE))
         return;
     spin_lock(&p->d->pt_lock);
     pagetable_replace(p->d, &table_of(l1)[pick(4)],
@@ -1390,6 +1646,9 @@ START_TEST(random_play_keeps_every_count)
     uint64_t free = alloc_free_pages();
 
     seed = (uint64_t)_i + 1;
+    /* Half of them with calls that stop in the middle, and go on or not. */
+    if (_i & 1)
+        pagetable_step = 300 * _i;
     for (unsigned int step = 0; step < 20000; step++) {
         play(&a, &b);
         play(&b, &a);
@@ -1426,6 +1685,7 @@ static TCase *memory_cases(void)
     tcase_add_test(c, relinquish_returns_every_page);
     tcase_add_test(c, frames_keep_their_domain);
     tcase_add_test(c, relinquish_is_bounded_a_call);
+    tcase_add_test(c, relinquish_stops_anywhere);
     tcase_add_test(c, peer_keeps_a_zombie_frame);
     tcase_add_test(c, foreign_mapping_is_flushed_before_it_is_put);
     return c;
@@ -1452,6 +1712,19 @@ static TCase *table_cases(void)
     tcase_add_loop_test(c, descriptor_is_adjusted_or_refused, 0,
                         sizeof(descriptors) / sizeof(descriptors[0]));
     tcase_add_test(c, descriptor_page_is_validated_and_read_only);
+    return c;
+}
+
+static TCase *step_cases(void)
+{
+    TCase *c = tcase_create("steps");
+
+    tcase_set_timeout(c, 120);
+    tcase_add_loop_test(c, pin_stops_anywhere, 0, NR_MEANWHILE);
+    tcase_add_loop_test(c, unpin_stops_anywhere, 0, NR_MEANWHILE);
+    tcase_add_test(c, every_step_is_counted);
+    tcase_add_loop_test(c, bad_tree_is_undone_in_steps, 1, 5);
+    tcase_add_test(c, update_waits_for_the_table_below);
     return c;
 }
 
@@ -1482,6 +1755,7 @@ int main(void)
 
     suite_add_tcase(suite, memory_cases());
     suite_add_tcase(suite, table_cases());
+    suite_add_tcase(suite, step_cases());
     suite_add_tcase(suite, grant_cases());
     suite_add_tcase(suite, random_cases());
 

@@ -67,12 +67,12 @@ static void *pin_and_unpin(void *arg)
     /* Until both have had it often, however unfairly they are scheduled. */
     while (pins < ENOUGH || read_once(&writes) < ENOUGH) {
         spin_lock(&dom_a.pt_lock);
-        if (page_pin(contended, &dom_a, PAGE_L1) == 0) {
+        if (pagetable_pin(&dom_a, mfn_of(contended), 1) == 0) {
             store_seq_cst(&tables, 1);
             overlaps += load_seq_cst(&writers);
             pins++;
             store_seq_cst(&tables, 0);
-            (void)page_unpin(contended, &dom_a);
+            (void)pagetable_unpin(&dom_a, mfn_of(contended));
         }
         spin_unlock(&dom_a.pt_lock);
     }
@@ -86,7 +86,7 @@ static void *map_and_unmap(void *arg)
     int seen = 0;
 
     while (!load_acquire(&finished)) {
-        if (page_get_and_type(contended, &dom_a, PAGE_WRITABLE))
+        if (page_get_and_type(mfn_of(contended), &dom_a, PAGE_WRITABLE))
             continue;
         store_seq_cst(&writers, 1);
         seen += load_seq_cst(&tables);
