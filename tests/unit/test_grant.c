@@ -158,7 +158,7 @@ START_TEST(G9_G16_what_is_not_built)
 {
     static const unsigned int refused[] = {
         GNTTABOP_dump_table, GNTTABOP_transfer, GNTTABOP_get_status_frames,
-        GNTTABOP_cache_flush, 13, 14, 4095, 4096, ~0u
+        GNTTABOP_cache_flush, 13, 14, 4095
     };
     struct gnttab_set_version set = { .version = 2 };
     struct gnttab_get_version get = { .dom = DOMID_SELF, .version = 77 };
@@ -166,6 +166,8 @@ START_TEST(G9_G16_what_is_not_built)
 
     for (unsigned int i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         ck_assert_int_eq(grant_op(1, refused[i], buffer, 1), -ENOSYS);
+    /* Above 12 bits stands where a restarted call goes on: Xen's own. */
+    ck_assert_int_eq(grant_op(1, 4096, buffer, 1), -EINVAL);
     ck_assert_int_eq(grant_op(1, GNTTABOP_copy, buffer, 1u << 31), -EINVAL);
     ck_assert_int_eq(grant_op(1, GNTTABOP_set_version, &set, 1), -ENOSYS);
     ck_assert_uint_eq(set.version, 1);
@@ -462,7 +464,7 @@ START_TEST(a_device_map_alone_touches_no_page_table)
     ck_assert_uint_eq(refs_of(world[1].own[0]), 2);
     ck_assert_uint_eq(uses_of(world[1].own[0]), 0);
     ck_assert_int_eq(unmap(2, 0, op.dev_bus_addr + 1, op.handle),
-                     GNTST_general_error);
+                     GNTST_bad_dev_addr);
     ck_assert_uint_eq(world_audit(), 0);
     ck_assert_int_eq(unmap(2, 0, op.dev_bus_addr, op.handle), GNTST_okay);
 }
@@ -536,8 +538,9 @@ START_TEST(unmap_statuses_are_those_of_xen)
     ck_assert_int_eq(unmap(2, VA(0), 0, MAPTRACK_PER_PAGE), GNTST_bad_handle);
     ck_assert_int_eq(unmap(2, VA(0), 0, ~0u), GNTST_bad_handle);
     ck_assert_int_eq(unmap(1, VA(0), 0, op.handle), GNTST_bad_handle);
-    ck_assert_int_eq(unmap(2, VA(0), 4096, op.handle), GNTST_general_error);
     ck_assert_int_eq(unmap(2, VA(1), 0, op.handle), GNTST_general_error);
+    /* A bus address is looked at only if the mapping has one. */
+    ck_assert_int_eq(unmap(2, VA(0), 4096, op.handle), GNTST_okay);
     ck_assert_uint_eq(world_audit(), 0);
 }
 END_TEST
@@ -888,13 +891,15 @@ START_TEST(G7_every_status_of_an_interrupted_copy_is_written)
 }
 END_TEST
 
-START_TEST(G8_a_copy_of_nothing_looks_at_nothing)
+START_TEST(G8_a_copy_of_nothing_touches_nothing)
 {
     struct gnttab_copy_ptr garbage = { .domid = 0xbeef, .offset = 0xffff };
 
     garbage.u.gmfn = ~0ul;
     for (uint16_t flags = 0; flags < 4; flags++)
-        ck_assert_int_eq(copy(2, garbage, garbage, 0, flags), GNTST_okay);
+        ck_assert_int_eq(copy(2, garbage, garbage, 0, flags), GNTST_bad_domain);
+    garbage.domid = DOMID_SELF;
+    ck_assert_int_lt(copy(2, garbage, garbage, 0, 0), 0);
     ck_assert_uint_eq(world_audit(), 0);
 }
 END_TEST
@@ -1233,7 +1238,7 @@ int main(void)
     tcase_add_test(tests, a_copy_writes_no_page_table);
     tcase_add_test(tests, G6_a_copy_leaves_the_flags_of_a_mapping);
     tcase_add_test(tests, G7_every_status_of_an_interrupted_copy_is_written);
-    tcase_add_test(tests, G8_a_copy_of_nothing_looks_at_nothing);
+    tcase_add_test(tests, G8_a_copy_of_nothing_touches_nothing);
     tcase_add_test(tests, G11_any_reference_before_and_after_setup);
     tcase_add_test(tests, swap_exchanges_what_is_not_in_use);
     tcase_add_test(tests, a_granter_that_dies_stays_until_it_is_unmapped);
