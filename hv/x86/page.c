@@ -320,7 +320,7 @@ static struct page *kept_page_get(struct domain *d)
 
 bool domain_pages_relinquish(struct domain *d)
 {
-    for (unsigned int budget = 512; budget; budget--) {
+    for (unsigned int budget = 128; budget; budget--) {
         struct page *page = kept_page_get(d);
 
         if (!page)

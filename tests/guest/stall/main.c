@@ -1,7 +1,7 @@
 /*
  * Defends: no operation holds the CPU for long, however much a domain has:
  * long batches and lists, and the creation and destruction of a domain with
- * all ports, grants and memory it can have (E6, G7, G15, D1).
+ * all ports, grants, page tables and memory it can have (E6, G7, G15, M8, D1).
  *
  * A watcher of the highest priority sleeps for a moment at a time and notes
  * how much longer than that it was away.  Where the clock counts
@@ -9,10 +9,12 @@
  */
 #include "tests/guest/meet.h"
 #include "tests/guest/parent.h"
+#include "tests/guest/tables.h"
 
 #define NAP      50000ul
 #define LONGEST  2000000ul /* instructions: below 1 ms on real machines */
 #define NR_MAPS  4000u
+#define NR_L1    256u /* of the tree of tables */
 
 enum { OUT_WORST };
 enum { IN_RESET };
@@ -102,11 +104,58 @@ static void long_lists(struct meet *m)
     m->faults += wrong; /* each item has its result (G7) */
 }
 
+/* A tree that maps 512 MiB, all of it one page; each upper table is shared
+ * by as many entries as there can be.  [0] to [NR_L1 - 1] are the L1s. */
+static uint64_t *tree[NR_L1 + 3];
+
+static void make_tree(struct meet *m)
+{
+    uint64_t page = virt_to_mfn(page_alloc()) << PAGE_SHIFT;
+
+    for (unsigned int t = 0; t < NR_L1 + 3; t++) {
+        tree[t] = page_alloc();
+        for (unsigned int i = 0; i < 512; i++)
+            if (t < NR_L1)
+                tree[t][i] = page | PTE_P;
+            else if (t == NR_L1)
+                tree[t][i] = virt_to_maddr(tree[i % NR_L1]) | PTE_TABLE;
+            else
+                tree[t][i] = virt_to_maddr(tree[t - 1]) | PTE_TABLE;
+    }
+    for (unsigned int t = 0; t < NR_L1 + 3; t++)
+        m->faults += page_protect(tree[t], virt_to_mfn(tree[t]),
+                                  PAGE_READ) != 0;
+}
+
+/* Taken apart, and made again; once its very last table is bad, which leaves
+ * nothing behind.  It stays for the end of the domain. */
+static void large_tree(struct meet *m)
+{
+    make_tree(m);
+
+    uint64_t *last = tree[NR_L1 - 1], good = last[511];
+    uint64_t mfn = virt_to_mfn(last), top = virt_to_mfn(tree[NR_L1 + 2]);
+
+    m->faults += mmuext_mfn(MMUEXT_PIN_L4_TABLE, top) != 0;
+    m->faults += mmuext_mfn(MMUEXT_UNPIN_TABLE, top) != 0;
+    m->faults += page_protect(last, mfn, PAGE_WRITE) != 0;
+    last[511] |= PTE_PCD;
+    m->faults += page_protect(last, mfn, PAGE_READ) != 0;
+    m->faults += mmuext_mfn(MMUEXT_PIN_L4_TABLE, top) != -EINVAL;
+    m->faults += page_protect(last, mfn, PAGE_WRITE) != 0;
+    last[511] = good;
+    m->faults += page_protect(last, mfn, PAGE_READ) != 0;
+    m->faults += mmuext_mfn(MMUEXT_NEW_USER_BASEPTR, top) != 0;
+    m->faults += mmuext_mfn(MMUEXT_NEW_USER_BASEPTR, 0) != 0;
+    m->faults += mmuext_mfn(MMUEXT_PIN_L4_TABLE, top) != 0;
+}
+
 static const struct step {
     const char *name;
     void (*run)(struct meet *m);
 } steps[] = {
     { "long lists", long_lists },
+    { "a large tree", large_tree },
     { "all ports", open_all_ports },
     { "many mappings", map_many },
 };
