@@ -59,6 +59,7 @@ struct arch_vcpu {
     uint64_t fs_base, gs_base_kernel, gs_base_user;
     struct guest_entry event_callback, failsafe_callback, syscall_callback,
         nmi_callback;
+    bool nmi_pending, nmi_masked; /* masked until the iret hypercall */
     struct trap_info *trap; /* 256 entries, one page */
     uint64_t ldt_base;
     uint32_t ldt_entries;

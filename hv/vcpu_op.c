@@ -165,6 +165,16 @@ uint64_t vcpu_cpu_time(const struct vcpu *v)
     return stamps_to_ns(stamps);
 }
 
+static long send_nmi(struct vcpu *v)
+{
+    write_once(&v->arch.nmi_pending, true);
+    if (v == current_vcpu())
+        this_cpu()->need_resched = 1; /* the way out looks for it */
+    else
+        sched_wake(v);
+    return 0;
+}
+
 static long get_runstate(const struct vcpu *v, void *arg)
 {
     static const int state[] = { RUNSTATE_running, RUNSTATE_runnable,
@@ -273,6 +283,8 @@ long do_vcpu_op(struct vcpu *v, uint32_t cmd, uint32_t id, void *arg)
         return target->initialised && !target->down;
     case VCPUOP_get_runstate_info:
         return get_runstate(target, arg);
+    case VCPUOP_send_nmi:
+        return send_nmi(target);
     case VCPUOP_register_vcpu_info:
         return register_info(target, arg);
     case VCPUOP_register_runstate_memory_area:

@@ -161,6 +161,10 @@ long do_iret(struct vcpu *v)
         domain_crash(v->domain, "iret: no frame on the stack at %#lx", r->rsp);
         return 0;
     }
+    if (v->arch.nmi_masked) {
+        v->arch.nmi_masked = false;
+        this_cpu()->need_resched |= v->arch.nmi_pending; /* look again */
+    }
     if ((f.cs & 3) == 3) {
         if (!v->arch.user_table) {
             domain_crash(v->domain, "iret to user mode without user tables");
@@ -178,7 +182,7 @@ long do_iret(struct vcpu *v)
         r->r11 = f.r11;
         r->rcx = f.rcx;
     } else {
-        r->r11 = f.rflags;
+        r->r11 = (f.rflags & ~(uint64_t)(EFLAGS_IOPL | EFLAGS_VM)) | EFLAGS_IF;
         r->rcx = f.rip;
     }
     write_once(&v->evtchn.info->evtchn_upcall_mask, !(f.rflags & EFLAGS_IF));

@@ -344,6 +344,15 @@ void syscall_from_user(struct cpu_user_regs *regs)
     guest_enter(v, &v->arch.syscall_callback, -1);
 }
 
+static void deliver_nmi(struct vcpu *v)
+{
+    if (v->arch.nmi_masked || !v->arch.nmi_callback.address)
+        return;
+    write_once(&v->arch.nmi_pending, false);
+    v->arch.nmi_masked = true;
+    guest_enter(v, &v->arch.nmi_callback, -1);
+}
+
 void exit_work(void)
 {
     struct cpu *c = this_cpu();
@@ -353,6 +362,8 @@ void exit_work(void)
             smp_park_here();
             sched_switch();
         }
+        if (read_once(&c->current->arch.nmi_pending))
+            deliver_nmi(c->current);
         if (evtchn_upcall_due(&c->current->evtchn))
             deliver_upcall(c->current);
     } while (c->need_resched);

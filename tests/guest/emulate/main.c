@@ -81,7 +81,7 @@ static void segment_bases(void)
 static void other_msrs(void)
 {
     static const uint32_t none[] = { 0xdeadbeef, 0x3fffffff, 0xc0000000, ~0u };
-    uint64_t value, again;
+    uint64_t value, again = 0;
 
     CHECK(read_msr(EFER, &value));
     CHECK_EQ(value & 0x501, 0x501); /* SCE, LME, LMA */
