@@ -91,7 +91,8 @@ GUEST_LD := ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
   --no-warn-rwx-segments --build-id=none -T guests/lib/guest.lds -u guest_start \
   --whole-archive $(B)/guest/guests/lib/entry.asm.o --no-whole-archive
 define guest_rule
-$(B)/guests/$(1).elf: $(call obj,guest,$(wildcard guests/$(1)/*.c tests/guest/$(1)/*.c tests/conformance/$(1)/*.c)) \
+$(B)/guests/$(1).elf: $(call obj,guest,$(wildcard guests/$(1)/*.c tests/guest/$(1)/*.c \
+      tests/conformance/$(1)/*.c) $(if $(wildcard tests/conformance/$(1)),$(wildcard tests/conformance/*.c))) \
     $(B)/libguest.a guests/lib/guest.lds
 	@mkdir -p $$(@D)
 	$$(GUEST_LD) $$(filter %.o %.a,$$^) -o $$@.debug

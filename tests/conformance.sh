@@ -81,9 +81,7 @@ random_calls() {
 }
 
 sh "$HERE/../tools/linux/fetch.sh" "$B/xen" xen || exit 1
-for part in evtchn grant mmu update memory machine; do
-    transcript "calls-$part" calls "transcript only=$part"
-done
+transcript calls calls transcript
 random_calls
 for dir in "$HERE"/conformance/*/; do
     name=$(basename "$dir")

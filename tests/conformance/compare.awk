@@ -28,7 +28,7 @@ function differ(xen, belfry) {
                result_of(xen), result_of(belfry)
 }
 
-BEGIN { if (!MAX) MAX = 20 }
+BEGIN { rules = 0; if (!MAX) MAX = 20 }
 { file = FILENAME == ARGV[1] ? 1 : FILENAME == ARGV[2] ? 2 : 3 }
 file == 1 && /^#/ { reason = 1; next }
 file == 1 && NF == 0 { reason = 0; next }

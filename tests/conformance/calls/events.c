@@ -237,7 +237,7 @@ static void poll_odd_list(void)
 
     any_pointer();
     set_xen_guest_handle(op.ports, odd_pointer("ports"));
-    if (op.ports.p && can_read(op.ports.p))
+    if (op.ports.p && can_write(op.ports.p))
         *op.ports.p = world.port[0];
     result(hypercall_sched_op(SCHEDOP_poll, pass(&op, sizeof(op))));
 }

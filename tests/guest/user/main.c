@@ -5,154 +5,7 @@
  * with a frame that says so; and user mode itself can do nothing that the
  * kernel has not given it (X2, X9, X11, M20).
  */
-#include "tests/guest/fault.h"
-#include "tests/guest/tables.h"
-
-#define USER_BASE   0x0000010000000000ull /* slot 2 of the top table */
-#define USER_CODE   USER_BASE
-#define USER_DATA   (USER_BASE + PAGE_SIZE)
-#define USER_STACK  (USER_BASE + 2 * PAGE_SIZE)
-#define USER_RO     (USER_BASE + 3 * PAGE_SIZE)
-#define USER_PAGES  4u
-
-#define BY_SYSCALL 0x100u /* vectors of our own for the callbacks */
-#define BY_EVENT   0x101u
-
-#define EFLAGS_TF 0x100ull
-#define EFLAGS_IF 0x200ull
-#define EFLAGS_DF 0x400ull
-#define EFLAGS_NT 0x4000ull
-#define EFLAGS_AC 0x40000ull
-#define EFLAGS_ID 0x200000ull
-
-extern char user_syscall_entry[], user_event_entry[];
-uint64_t user_resume_rsp __attribute__((used));
-void user_enter(const struct iret_context *frame);
-extern char user_resume[];
-
-/* user_enter leaves to user mode and returns when something has come back;
- * the callbacks become vectors of the handlers' common frame. */
-__asm__(".pushsection .text\n"
-        "user_syscall_entry:\n"
-        "    popq %rcx\n"
-        "    popq %r11\n"
-        "    pushq $0\n"
-        "    pushq $0x100\n"
-        "    jmp fault_common\n"
-        "user_event_entry:\n"
-        "    popq %rcx\n"
-        "    popq %r11\n"
-        "    pushq $0\n"
-        "    pushq $0x101\n"
-        "    jmp fault_common\n"
-        ".globl user_enter\n"
-        "user_enter:\n"
-        "    pushq %rbx\n"
-        "    pushq %rbp\n"
-        "    pushq %r12\n"
-        "    pushq %r13\n"
-        "    pushq %r14\n"
-        "    pushq %r15\n"
-        "    movq %rsp, user_resume_rsp(%rip)\n"
-        "    movq %rdi, %rsp\n"
-        "    movl $0x51ed, %edi\n" /* arguments of a system call */
-        "    movl $23, %eax\n"
-        "    syscall\n"
-        "    ud2\n"
-        "user_resume:\n"
-        "    popq %r15\n"
-        "    popq %r14\n"
-        "    popq %r13\n"
-        "    popq %r12\n"
-        "    popq %rbp\n"
-        "    popq %rbx\n"
-        "    ret\n"
-        ".popsection\n");
-
-static uint8_t *code; /* the kernel's view of USER_CODE */
-static char *kernel_stack;
-static uint64_t *user_l4;
-static uint64_t frame_at; /* where the last frame was pushed */
-
-/* Whatever came out of user mode: note it, and go back into user_enter. */
-static void came_back(struct fault_frame *frame)
-{
-    frame_at = (uint64_t)frame;
-    if ((frame->cs & 3) == 0 && frame->vector != BY_EVENT)
-        panic("vector %lu from the kernel at 0x%lx", frame->vector,
-              frame->rip);
-    frame->rip = (uint64_t)user_resume;
-    frame->cs = FLAT_KERNEL_CS & ~3u;
-    frame->ss = FLAT_KERNEL_SS;
-    frame->rsp = user_resume_rsp;
-    frame->rflags = 2; /* events stay off */
-}
-
-/* ---- Setting it up. ---- */
-static uint64_t *new_table(void)
-{
-    return page_alloc();
-}
-
-static void make_readonly(uint64_t *table)
-{
-    CHECK_EQ(page_protect(table, virt_to_mfn(table), PAGE_READ), 0);
-}
-
-static uint64_t as_table(const uint64_t *table)
-{
-    return virt_to_mfn(table) << PAGE_SHIFT | PTE_TABLE;
-}
-
-static void map_user_pages(uint64_t *l1)
-{
-    for (unsigned int i = 0; i < USER_PAGES; i++) {
-        void *page = page_alloc();
-        uint64_t bits = i == 0 || i == 3 ? PAGE_READ : PAGE_WRITE;
-
-        if (i == 0)
-            code = page;
-        if (i == 1 || i == 2)
-            bits |= PTE_NX;
-        l1[i] = virt_to_mfn(page) << PAGE_SHIFT | bits;
-    }
-}
-
-static void build_user_tables(void)
-{
-    uint64_t *l1 = new_table(), *l2 = new_table(), *l3 = new_table();
-
-    user_l4 = new_table();
-    map_user_pages(l1);
-    l2[0] = as_table(l1);
-    l3[0] = as_table(l2);
-    user_l4[2] = as_table(l3);
-    make_readonly(l1);
-    make_readonly(l2);
-    make_readonly(l3);
-    make_readonly(user_l4);
-    CHECK_EQ(mmuext_mfn(MMUEXT_PIN_L4_TABLE, virt_to_mfn(user_l4)), 0);
-    CHECK_EQ(mmuext_mfn(MMUEXT_NEW_USER_BASEPTR, virt_to_mfn(user_l4)), 0);
-}
-
-static void set_up(void)
-{
-    build_user_tables();
-    kernel_stack = page_alloc();
-    CHECK_EQ(hypercall_stack_switch(FLAT_KERNEL_SS, kernel_stack + PAGE_SIZE),
-             0);
-    CHECK_EQ(hypercall_set_callbacks(user_event_entry, user_event_entry,
-                                     user_syscall_entry), 0);
-    fault_hook = came_back;
-}
-
-/* ---- Running a piece of code there. ---- */
-#define USER(name, text)                                                       \
-    __asm__(".pushsection .rodata\n"                                           \
-            "user_" #name ": " text "\n"                                       \
-            "user_" #name "_end: nop\n"                                        \
-            ".popsection\n");                                                  \
-    extern const uint8_t user_##name[], user_##name##_end[]
+#include "tests/guest/user.h"
 
 USER(ud2, "nop; ud2");
 USER(int3, "int3");
@@ -173,22 +26,7 @@ USER(gs, "movq %gs:0, %rax; ud2");
 USER(popf, "pushq $0x244602; popfq; ud2"); /* ID, AC, NT, DF */
 USER(step, "nop; nop; ud2");
 
-static void run(const uint8_t *text, const uint8_t *end, uint64_t rflags,
-                uint64_t flags)
-{
-    struct iret_context frame = { .rax = 0x7a7a, .r11 = 0x1111, .rcx = 0x2222,
-                                  .flags = flags, .rip = USER_CODE,
-                                  .cs = FLAT_USER_CS, .rflags = rflags,
-                                  .rsp = USER_STACK + PAGE_SIZE - 16,
-                                  .ss = FLAT_USER_SS };
-
-    memset(code, 0xcc, 256);
-    memcpy(code, text, (size_t)(end - text));
-    fault_clear();
-    user_enter(&frame);
-}
-
-#define RUN(name) run(user_##name, user_##name##_end, 2, 0)
+#define RUN(name) user_run(user_##name, user_##name##_end, 2, 0)
 
 static void expect(unsigned int vector, uint64_t error, uint64_t offset,
                    const char *what)
@@ -231,7 +69,7 @@ static void exceptions(void)
 static void system_calls(void)
 {
     for (unsigned int i = 0; i < 2; i++) {
-        run(user_syscall, user_syscall_end, 2, i ? VGCF_in_syscall : 0);
+        user_run(user_syscall, user_syscall_end, 2, i ? VGCF_in_syscall : 0);
         expect(BY_SYSCALL, 0, 7, "syscall");
         CHECK_EQ(fault_seen.rax, 0x11);
         CHECK_EQ(fault_seen.rdi, 0x51ed);
@@ -281,7 +119,7 @@ static void events(void)
         vcpu->evtchn_pending_sel = 0;
         guest.shared->evtchn_pending[virq.port / 64] = 0;
         CHECK_EQ(hypercall_set_timer_op(clock_now() + 300000), 0);
-        run(user_spin, user_spin_end, 2 | EFLAGS_IF, 0);
+        user_run(user_spin, user_spin_end, 2 | EFLAGS_IF, 0);
         CHECK_EQ(fault_seen.vector, BY_EVENT);
         CHECK_EQ(fault_seen.cs & 3, 3);
         CHECK(fault_seen.rip >= USER_CODE && fault_seen.rip < USER_CODE + 8);
@@ -326,9 +164,9 @@ static void flags(void)
 /* X11: single steps are the user's; the kernel is not stepped. */
 static void single_step(void)
 {
-    run(user_step, user_step_end, 2 | EFLAGS_TF, 0);
+    user_run(user_step, user_step_end, 2 | EFLAGS_TF, 0);
     expect(1, 0, 1, "single step");
-    run(user_step + 1, user_step_end, 2 | EFLAGS_TF, 0);
+    user_run(user_step + 1, user_step_end, 2 | EFLAGS_TF, 0);
     expect(1, 0, 1, "single step");
     CHECK_EQ(hypercall_set_debugreg(6, 0), 0);
 }
@@ -350,7 +188,7 @@ static void tables_in_use(void)
 int guest_main(void)
 {
     fault_install();
-    set_up();
+    user_set_up();
     exceptions();
     system_calls();
     software_interrupts();
