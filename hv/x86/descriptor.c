@@ -248,8 +248,7 @@ uint64_t descriptor_guest_address(const struct vcpu *v, uint64_t address)
  * there is none. */
 static mfn_t ldt_frame_get(struct vcpu *v, uint64_t va)
 {
-    struct page *table;
-    const uint64_t *pte = pagetable_walk_from(v->arch.kernel_table, va, &table);
+    const uint64_t *pte = pagetable_walk_from(v->arch.kernel_table, va);
     uint64_t entry = pte ? read_once(pte) : 0;
 
     if (!(entry & PTE_PRESENT) ||

@@ -215,8 +215,8 @@ static void retire(struct cpu_user_regs *r, const struct insn *i,
  * pt_lock held. */
 static struct page *table_at(struct vcpu *v, uint64_t va)
 {
-    struct page *upper, *table;
-    uint64_t *slot = pagetable_walk(v, va, &upper);
+    struct page *table;
+    uint64_t *slot = pagetable_walk(v, va);
     uint64_t entry = slot ? read_once(slot) : 0;
 
     if (!(entry & PTE_PRESENT) || (entry & PTE_RW))

@@ -9,6 +9,7 @@
 #include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
+#include "hv/refused.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/descriptor.h"
 #include "hv/x86/page.h"
@@ -214,13 +215,29 @@ long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
 
 /* ---- Flushes that the guest asks for. ---- */
 
-static void flush_local(void)
+/* One page at @va, or (@page false) all of the TLB; of an address that is
+ * never the guest's nothing is kept. */
+static int flush_local(bool page, uint64_t va)
 {
-    write_cr3(read_cr3());
+    if (!page)
+        write_cr3(read_cr3());
+    else if (guest_va_ok(va))
+        invlpg(va);
+    return 0;
 }
 
-/* Does the guest's bitmap of vCPUs name any?  -EFAULT if it is not there. */
-static int read_vcpu_mask(const struct vcpu *v, const void *bitmap, bool *any)
+static int flush_all(struct vcpu *v, bool page, uint64_t va)
+{
+    if (!page)
+        tlb_flush_domain(v->domain);
+    else if (guest_va_ok(va))
+        tlb_flush_domain_page(v->domain, va);
+    return 0;
+}
+
+/* If the guest's bitmap of vCPUs names any; -EFAULT if it is not there. */
+static int flush_some(struct vcpu *v, bool page, uint64_t va,
+                      const void *bitmap)
 {
     uint64_t mask;
 
@@ -228,36 +245,24 @@ static int read_vcpu_mask(const struct vcpu *v, const void *bitmap, bool *any)
         return -EFAULT;
 
     _Static_assert(MAX_VCPUS <= 64, "one word is the whole bitmap");
-    *any = mask & ((2ULL << (v->domain->nr_vcpus - 1)) - 1);
-    return 0;
-}
-
-/* Flush what update_va_mapping asks for: the whole TLB, or @va alone. */
-static int flush_by_flags(struct vcpu *v, uint64_t va, uint64_t flags)
-{
-    bool page_only = (flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG;
-    uint64_t whom = flags & ~UVMF_FLUSHTYPE_MASK;
-    bool any = true;
-
-    if (whom == UVMF_LOCAL) {
-        if (page_only)
-            invlpg(va);
-        else
-            flush_local();
-        return 0;
-    }
-
-    if (whom != UVMF_ALL && read_vcpu_mask(v, (const void *)whom, &any))
-        return -EFAULT;
-    if (any && page_only)
-        tlb_flush_domain_page(v->domain, va);
-    else if (any)
-        tlb_flush_domain(v->domain);
-
-    return 0;
+    mask &= (2ULL << (v->domain->nr_vcpus - 1)) - 1;
+    return mask ? flush_all(v, page, va) : 0;
 }
 
 /* ---- update_va_mapping. ---- */
+
+static int flush_by_flags(struct vcpu *v, uint64_t va, uint64_t flags)
+{
+    bool page = (flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG;
+    uint64_t whom = flags & ~UVMF_FLUSHTYPE_MASK;
+
+    if (!page && (flags & UVMF_FLUSHTYPE_MASK) != UVMF_TLB_FLUSH)
+        return 0;
+    if (whom == UVMF_LOCAL)
+        return flush_local(page, va);
+    return whom == UVMF_ALL ? flush_all(v, page, va)
+                            : flush_some(v, page, va, (const void *)whom);
+}
 
 long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t pte,
                           uint64_t flags)
@@ -270,13 +275,7 @@ long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t pte,
         invlpg(va);
         return 0;
     }
-    switch (flags & UVMF_FLUSHTYPE_MASK) {
-    case UVMF_TLB_FLUSH:
-    case UVMF_INVLPG:
-        return flush_by_flags(v, va, flags);
-    default:
-        return 0;
-    }
+    return flush_by_flags(v, va, flags);
 }
 
 long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t pte,
@@ -331,23 +330,14 @@ int mmu_set_base(struct vcpu *v, mfn_t *base, mfn_t mfn)
     return rc;
 }
 
-static int flush_some(struct vcpu *v, const struct mmuext_op *op, bool page)
+static int flush_multi(struct vcpu *v, const struct mmuext_op *op, bool page)
 {
-    uint64_t va = op->arg1.linear_addr;
     const void *bitmap;
-    bool any;
 
     memcpy(&bitmap, &op->arg2, sizeof(bitmap));
-    if (read_vcpu_mask(v, bitmap, &any)) {
-        refuse_reason("the bitmap of vCPUs is not readable");
-        return -EINVAL;
-    }
-    if (any && !page)
-        tlb_flush_domain(v->domain);
-    else if (any && guest_va_ok(va))
-        tlb_flush_domain_page(v->domain, va);
-
-    return 0;
+    return flush_some(v, page, op->arg1.linear_addr, bitmap)
+               ? refuse(-EINVAL, "the bitmap of vCPUs is not readable")
+               : 0;
 }
 
 /* With no other attribute than write-back on RAM, memory and caches agree
@@ -399,23 +389,14 @@ static int mmuext_one(struct vcpu *v, const void *item)
     case MMUEXT_NEW_USER_BASEPTR:
         return mmu_set_base(v, &v->arch.user_table, mfn);
     case MMUEXT_TLB_FLUSH_LOCAL:
-        flush_local();
-        return 0;
     case MMUEXT_INVLPG_LOCAL:
-        if (guest_va_ok(va))
-            invlpg(va);
-        return 0;
+        return flush_local(op->cmd == MMUEXT_INVLPG_LOCAL, va);
     case MMUEXT_TLB_FLUSH_MULTI:
-        return flush_some(v, op, false);
     case MMUEXT_INVLPG_MULTI:
-        return flush_some(v, op, true);
+        return flush_multi(v, op, op->cmd == MMUEXT_INVLPG_MULTI);
     case MMUEXT_TLB_FLUSH_ALL:
-        tlb_flush_domain(v->domain);
-        return 0;
     case MMUEXT_INVLPG_ALL:
-        if (guest_va_ok(va))
-            tlb_flush_domain_page(v->domain, va);
-        return 0;
+        return flush_all(v, op->cmd == MMUEXT_INVLPG_ALL, va);
     case MMUEXT_FLUSH_CACHE:
     case MMUEXT_FLUSH_CACHE_GLOBAL:
         return flush_cache(v);

@@ -10,23 +10,17 @@
 
 #include <xen/grant_table.h>
 
-/* The L1 entry that @addr names, by machine or virtual address, with its
- * table in *@table; NULL if it is none of the guest's.  pt_lock held, which
- * keeps the table what it is. */
-static uint64_t *grant_slot(struct vcpu *v, uint64_t addr, bool contains_pte,
-                            struct page **table)
+/* The L1 entry that @addr names, by machine or virtual address; NULL if it is
+ * none of the guest's.  pt_lock held, which keeps its table what it is. */
+static uint64_t *grant_slot(struct vcpu *v, uint64_t addr, bool contains_pte)
 {
-    if (!contains_pte)
-        return pagetable_walk(v, addr, table);
-
     mfn_t mfn = addr >> PAGE_SHIFT;
 
-    if (addr % sizeof(uint64_t) || !mfn_is_ram(mfn))
-        return NULL;
-
-    *table = page_of(mfn);
-    if (read_once(&(*table)->owner) != v->domain ||
-        pagetable_level(*table) != 1)
+    if (!contains_pte)
+        return pagetable_walk(v, addr);
+    if (addr % sizeof(uint64_t) || !mfn_is_ram(mfn) ||
+        read_once(&page_of(mfn)->owner) != v->domain ||
+        pagetable_level(page_of(mfn)) != 1)
         return NULL;
 
     return (uint64_t *)((char *)mfn_to_virt(mfn) + addr % PAGE_SIZE);
@@ -36,14 +30,12 @@ int16_t mmu_grant_map(struct vcpu *v, uint64_t addr, bool contains_pte,
                       uint64_t pte, uint64_t *pte_maddr)
 {
     struct domain *d = v->domain;
-    struct page *table;
 
     spin_lock(&d->pt_lock);
-    uint64_t *slot = grant_slot(v, addr, contains_pte, &table);
+    uint64_t *slot = grant_slot(v, addr, contains_pte);
 
     if (slot) {
-        *pte_maddr = (mfn_of(table) << PAGE_SHIFT) +
-                     (uint64_t)slot % PAGE_SIZE;
+        *pte_maddr = (uint64_t)((char *)slot - directmap);
         pagetable_replace(d, slot, pte | PTE_USER);
     }
     spin_unlock(&d->pt_lock);
@@ -63,9 +55,8 @@ static bool maps(uint64_t pte, mfn_t mfn, bool writable)
 static int grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
                        mfn_t mfn, bool writable, uint64_t new_addr)
 {
-    struct page *table;
-    uint64_t *slot = grant_slot(v, addr, contains_pte, &table);
-    uint64_t *from = new_addr ? pagetable_walk(v, new_addr, &table) : NULL;
+    uint64_t *slot = grant_slot(v, addr, contains_pte);
+    uint64_t *from = new_addr ? pagetable_walk(v, new_addr) : NULL;
 
     if (!slot || !maps(read_once(slot), mfn, writable))
         return GNTST_general_error;

@@ -8,6 +8,7 @@
  */
 #include "hv/console.h"
 #include "hv/domain.h"
+#include "hv/refused.h"
 #include "hv/x86/page.h"
 
 /* Rare paths, kept out of the short functions that every mapping calls. */
@@ -183,8 +184,7 @@ static NOINLINE int type_begin(struct page *page, uint64_t old, uint64_t type)
 
 static NOINLINE int type_refused(void)
 {
-    refuse_reason("the frame is in use as something else");
-    return -EINVAL;
+    return refuse(-EINVAL, "the frame is in use as something else");
 }
 
 int page_get_type(struct page *page, uint64_t type)

@@ -227,11 +227,11 @@ int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry);
 void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry);
 
 /* The L1 entry that maps @va in the current kernel or user tables of @v,
- * seen through the direct map, with its table in *@table; NULL if an upper
- * level is not present, or @va is not a guest's. */
-uint64_t *pagetable_walk(struct vcpu *v, uint64_t va, struct page **table);
+ * seen through the direct map; NULL if an upper level is not present, or @va
+ * is not a guest's. */
+uint64_t *pagetable_walk(const struct vcpu *v, uint64_t va);
 /* The same from a given L4. */
-uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va, struct page **table);
+uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va);
 
 /* Can the guest's own tables ever map @va?  Canonical, and not in the hole. */
 static inline bool guest_va_ok(uint64_t va)

@@ -15,6 +15,7 @@
 #include "hv/audit.h"
 #include "hv/console.h"
 #include "hv/domain.h"
+#include "hv/refused.h"
 #include "hv/x86/descriptor.h"
 #include "hv/x86/page.h"
 #include "hv/x86/pte.h"
@@ -36,34 +37,28 @@ static unsigned int type_level(const struct page *page)
 
 /* ---- One entry: what it refers to. ---- */
 
-static int refused(int error, const char *reason)
-{
-    refuse_reason(reason);
-    return error;
-}
-
 /* Take what an L1 entry refers to. */
 static int l1_get(const struct domain *d, uint64_t entry)
 {
     if (!(entry & PTE_PRESENT))
         return 0;
     if (entry & L1_FORBIDDEN)
-        return refused(-EINVAL, "an L1 entry asks for a cache attribute");
+        return refuse(-EINVAL, "an L1 entry asks for a cache attribute");
 
     mfn_t mfn = pte_frame(entry);
 
     if (!mfn_is_ram(mfn))
-        return refused(-EPERM, "an L1 entry maps what is not RAM");
+        return refuse(-EPERM, "an L1 entry maps what is not RAM");
 
     struct page *page = page_of(mfn);
 
     if (!page_get(page, d))
-        return refused(-EBUSY, "an L1 entry maps a frame of somebody else");
+        return refuse(-EBUSY, "an L1 entry maps a frame of somebody else");
     if (!(entry & PTE_RW) || page_get_type(page, PAGE_WRITABLE) == 0)
         return 0;
 
     page_put(page);
-    return refused(-EBUSY, "a table or descriptor page may not be writable");
+    return refuse(-EBUSY, "a table or descriptor page may not be writable");
 }
 
 static void l1_put(struct domain *d, uint64_t entry)
@@ -84,8 +79,8 @@ static void l1_put(struct domain *d, uint64_t entry)
 static int upper_check(uint64_t entry)
 {
     if ((entry & PTE_PRESENT) && (entry & UPPER_FORBIDDEN))
-        return refused(-EINVAL, "an upper entry has a forbidden bit (PSE, "
-                                "GLOBAL or a cache attribute)");
+        return refuse(-EINVAL, "an upper entry has a forbidden bit (PSE, "
+                               "GLOBAL or a cache attribute)");
     return 0;
 }
 
@@ -315,7 +310,7 @@ int pagetable_pin(struct domain *d, mfn_t mfn, unsigned int level)
         return rc;
     if (has(page_of(mfn), PAGE_PINNED)) {
         pagetable_put(page_of(mfn));
-        return refused(-EINVAL, "the table is pinned already");
+        return refuse(-EINVAL, "the table is pinned already");
     }
 
     page_set_hold(page_of(mfn), PAGE_PINNED, true);
@@ -332,7 +327,7 @@ int pagetable_unpin(struct domain *d, mfn_t mfn)
     int rc = pagetable_settle(d);
 
     if (!rc && !has(page, PAGE_PINNED))
-        rc = refused(-EINVAL, "the frame is not pinned");
+        rc = refuse(-EINVAL, "the frame is not pinned");
     if (!rc) {
         page_set_hold(page, PAGE_PINNED, false);
         pagetable_put(page);
@@ -432,7 +427,7 @@ int pagetable_set(struct vcpu *v, struct page *table, unsigned int index,
     if (level == 1)
         return l1_set(v->domain, slot, entry, preserve_ad);
     if (!slot_is_guests(level, index))
-        return refused(-EINVAL, "L4 slots 256 to 271 are the hypervisor's");
+        return refuse(-EINVAL, "L4 slots 256 to 271 are the hypervisor's");
 
     return upper_set(v->domain, level, slot, entry, preserve_ad);
 }
@@ -495,20 +490,16 @@ static inline uint64_t *walk(mfn_t l4, uint64_t va)
     return l2e & PTE_PRESENT ? entry_of(pte_frame(l2e), va, 1) : NULL;
 }
 
-uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va, struct page **table)
+uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va)
 {
-    uint64_t *slot = walk(l4, va);
-
-    if (slot)
-        *table = page_of(virt_to_mfn(slot));
-    return slot;
+    return walk(l4, va);
 }
 
-uint64_t *pagetable_walk(struct vcpu *v, uint64_t va, struct page **table)
+uint64_t *pagetable_walk(const struct vcpu *v, uint64_t va)
 {
     mfn_t l4 = v->arch.kernel_mode ? v->arch.kernel_table : v->arch.user_table;
 
-    return l4 ? pagetable_walk_from(l4, va, table) : NULL;
+    return l4 ? walk(l4, va) : NULL;
 }
 
 int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry)
@@ -581,10 +572,8 @@ bool descriptors_adjust(struct page *page)
     uint64_t *descriptor = mfn_to_virt(mfn_of(page));
 
     for (unsigned int i = 0; i < PAGE_SIZE / sizeof(*descriptor); i++)
-        if (!descriptor_adjust(&descriptor[i])) {
-            refuse_reason("a descriptor is not allowed");
-            return false;
-        }
+        if (!descriptor_adjust(&descriptor[i]))
+            return refuse(false, "a descriptor is not allowed");
     return true;
 }
 
