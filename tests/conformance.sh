@@ -88,7 +88,7 @@ for dir in "$HERE"/conformance/*/; do
     [ "$name" != calls ] && [ -f "$dir/main.c" ] &&
         transcript "$name" "$name" transcript
 done
-for name in smoke runtime traps user evtchn grant mmu ldt pointers timers; do
+for name in smoke runtime traps user evtchn grant mmu ldt timers; do
     on_both "$name" "$name" ""
     whole "$name"
 done

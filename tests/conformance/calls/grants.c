@@ -56,8 +56,8 @@ static uint64_t any_map_place(uint32_t flags, unsigned int slot)
                { "zero", 0 }, { "far", FAR_AWAY },
                { "hypervisor", HV_ADDRESS }, { "bit47", 1ull << 47 },
                { "bit63", 1ull << 63 },
-               { "table", world.table_mfn[0] << PAGE_SHIFT | 8 },
-               { "data", world.data_mfn[3] << PAGE_SHIFT | 8 });
+               { "data", world.data_mfn[3] << PAGE_SHIFT | 8 },
+               { "!table", world.table_mfn[0] << PAGE_SHIFT | 8 });
 }
 
 /* DOMID_SELF is nobody here: Xen wants a granter by its number. */

@@ -401,7 +401,6 @@ static void sched(void)
 
     any_pointer();
     cmd = (unsigned int)ANY("cmd", { "yield", SCHEDOP_yield },
-                            { "shutdown", SCHEDOP_shutdown },
                             { "remote", SCHEDOP_remote_shutdown },
                             { "99", 99 }, { "max", ~0u },
                             { "!code", SCHEDOP_shutdown_code },

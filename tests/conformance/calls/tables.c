@@ -124,12 +124,16 @@ static uint64_t any_value_for(struct place p)
                { "bit52", 1ull << 52 | 7 });
 }
 
-/* Xen sets the accessed bit where an entry leads to a table. */
+/* Not the bits that a hypervisor may set: Xen sets the accessed bit where an
+ * entry leads to a table, Belfry the user bit also where the whole table is
+ * then refused. */
+#define TABLE_MARKS (PTE_A | PTE_US)
+
 static void note_tables(void)
 {
     for (unsigned int i = 0; i < NR_TABLES; i++) {
-        note_entry(world.table[i][0] & ~PTE_A);
-        note_entry(world.table[i][3] & ~PTE_A);
+        note_entry(world.table[i][0] & ~TABLE_MARKS);
+        note_entry(world.table[i][3] & ~TABLE_MARKS);
     }
 }
 
