@@ -137,7 +137,7 @@ char *bzimage_unpack(const uint8_t *bytes, uint64_t size, const char *prefix,
     bool good;
     int fd;
 
-    *why = "its header names no payload";
+    *why = "its header names no payload inside the file (is it cut off?)";
     if (!find_payload(bytes, size, &payload))
         return NULL;
     *why = "its kernel is not compressed by LZ4; give the vmlinux file itself (Linux's scripts/extract-vmlinux makes it)";
