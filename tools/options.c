@@ -193,13 +193,15 @@ static void take_argument(char *arg, struct argp_state *state)
 {
     struct parse *parse = state->input;
     struct options *options = parse->options;
-    bool behind = state->quoted && state->next > state->quoted;
+    bool full = options->nr_args == parse->command->max_args;
 
-    if (behind && (parse->command->takes & TAKES_EXTRA)) {
+    /* argp moves what stood before `--' behind it, in its order: the verb's
+     * own arguments come first. */
+    if (full && state->quoted && (parse->command->takes & TAKES_EXTRA)) {
         options->extra[options->nr_extra++] = arg;
         return;
     }
-    if (options->nr_args == parse->command->max_args)
+    if (full)
         argp_error(state, "one argument too many: '%s'", arg);
     options->args[options->nr_args++] = arg;
 }
