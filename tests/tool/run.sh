@@ -176,6 +176,9 @@ test_images() {
     status "a dry run prints the command" 0 belfry run --dry-run \
         "$work/live.iso"
     said "with QEMU in it" '^qemu-system-x86_64 .*isa-debug-exit'
+    status "arguments for QEMU stand behind --" 0 belfry run --dry-run \
+        "$work/live.iso" --cpus 2 -- -name theirs
+    said "and reach it" '-smp 2 .*-name theirs'
 }
 
 # ---- Runs to the end. ----------------------------------------------------
