@@ -118,19 +118,18 @@ static bool domain_page_drop(struct domain *d, struct page *page)
     return left == 0;
 }
 
-/* The count is 0: nobody else can find the frame any more. */
+/* The count is 0: nobody else can find the frame any more.  What the
+ * hypervisor shared has no owner by now. */
 static NOINLINE void page_last_put(struct page *page)
 {
     struct domain *d = page->owner;
-    bool shared = read_once(&page->count) & PAGE_SHARED;
     bool last = false;
 
     BUG_ON(read_once(&page->type) & PAGE_TYPE_COUNT_MASK);
     if (d) {
         tlb_flush_domain(d);
         m2p[mfn_of(page)] = M2P_INVALID;
-        if (!shared)
-            last = domain_page_drop(d, page);
+        last = domain_page_drop(d, page);
     }
     write_once(&page->owner, NULL);
     write_once(&page->type, PAGE_NONE);
@@ -306,12 +305,10 @@ void page_unshare(struct page *page)
 /* The next frame that its owner or a hold still keeps, with a reference. */
 static struct page *kept_page_get(struct domain *d)
 {
-    struct page *page = NULL;
-
     spin_lock(&d->lock);
-    if (d->page_list && is_kept(page_of(d->page_list)))
-        page = page_of(d->page_list);
-    if (page && !count_increment(page))
+    struct page *page = d->page_list ? page_of(d->page_list) : NULL;
+
+    if (page && !(is_kept(page) && count_increment(page)))
         page = NULL;
     spin_unlock(&d->lock);
 

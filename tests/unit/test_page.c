@@ -1034,9 +1034,10 @@ START_TEST(update_waits_for_the_table_below)
     ck_assert_uint_eq(table_of(t.table[4])[7], e);
     recount();
 
-    /* And what it led to is gone only when it is in pieces. */
+    /* And what it led to is gone only when it is in pieces, for which the next
+     * that gives up a table has to wait. */
     ck_assert_int_eq(set(&vcpu_a, t.table[4], 7, 0), 0);
-    for (steps = 0; settle_step(&dom_a); steps++) {
+    for (steps = 0; set(&vcpu_a, t.table[4], 8, 0) == -ERESTART; steps++) {
         recount();
         ck_assert_int_eq(use(&dom_a, u.table[3], PAGE_WRITABLE), -EINVAL);
     }
