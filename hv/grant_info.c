@@ -84,16 +84,11 @@ static void add_shares_of(struct audit *a, struct domain *mapper, uint64_t n)
 /* @n is 1 or -1. */
 static void add_shares(struct audit *a, uint64_t n)
 {
-    struct domain *d = domain_next(0);
+    struct domain *d;
 
-    while (d != NULL) {
-        uint16_t id = d->id;
-
+    for (d = domain_next(0); d != NULL; d = domain_after(d))
         if (d->grants != NULL)
             add_shares_of(a, d, n);
-        domain_put(d);
-        d = id < DOMID_FIRST_RESERVED - 1 ? domain_next(id + 1) : NULL;
-    }
 }
 
 static void audit_entries(struct audit *a)

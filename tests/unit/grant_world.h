@@ -109,6 +109,14 @@ struct domain *domain_next(uint16_t id)
     return NULL;
 }
 
+struct domain *domain_after(struct domain *d)
+{
+    uint16_t id = d->id;
+
+    domain_put(d);
+    return domain_next((uint16_t)(id + 1));
+}
+
 void domain_put(struct domain *d)
 {
     if (atomic_sub_return(&d->refs, 1) != 0)
