@@ -15,10 +15,8 @@ function whole(text, re) { return text ~ ("^(" re ")$") }
 function intended(call, xen, belfry,    i) {
     for (i = 0; i < rules; i++)
         if (whole(call, rule_call[i]) && whole(xen, rule_xen[i]) &&
-            whole(belfry, rule_belfry[i])) {
-            used[i]++
+            whole(belfry, rule_belfry[i]))
             return 1
-        }
     return 0
 }
 
@@ -69,8 +67,5 @@ END {
                   others " on Belfry"
             unexplained++
         }
-    if (USED)
-        for (j = 0; j < rules; j++)
-            print used[j] + 0, rule_call[j] > USED
     printf "%d compared %d unexplained %d intended\n", i, unexplained, known
 }
