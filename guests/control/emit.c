@@ -47,6 +47,11 @@ void emit_number(struct emit *e, const char *key, uint64_t value)
     e->ops->value(e, key, EMIT_NUMBER, text, (size_t)n);
 }
 
+void emit_address(struct emit *e, const char *key, uint64_t address)
+{
+    emit_format(e, key, "0x%llx", (unsigned long long)address);
+}
+
 void emit_bool(struct emit *e, const char *key, bool value)
 {
     e->ops->value(e, key, EMIT_BOOL, value ? "true" : "false", value ? 4 : 5);

@@ -37,6 +37,8 @@ void emit_bool(struct emit *e, const char *key, bool value);
 void emit_null(struct emit *e, const char *key);
 __attribute__((format(printf, 3, 4))) void
 emit_format(struct emit *e, const char *key, const char *fmt, ...);
+/* "0xffffffff81000000": a JSON number of that size is no reader's friend. */
+void emit_address(struct emit *e, const char *key, uint64_t address);
 /* The number, or null if it is not known. */
 void emit_known(struct emit *e, const char *key, bool known, uint64_t value);
 

@@ -34,7 +34,7 @@ static void emit_end(struct emit *e, uint32_t id,
     emit_string(e, "vcpu_state",
                 c->vcpu_state < 5 ? states[c->vcpu_state] : "unknown");
     emit_number(e, "vcpu_since", c->vcpu_state_since);
-    emit_number(e, "rip", c->vcpu_rip);
+    emit_address(e, "rip", c->vcpu_rip);
     emit_string(e, "symbol", c->vcpu_symbol);
     emit_bool(e, "polled", c->polled);
     emit_number(e, "sent", c->sent);
@@ -371,10 +371,10 @@ static void emit_refusal(struct emit *e, const struct belfry_refusal *r)
     emit_number(e, "time", r->time);
     emit_string(e, "domain", domain_name(r->id, name, sizeof(name)));
     emit_string(e, "call", r->call);
-    emit_number(e, "argument", r->argument);
+    emit_address(e, "argument", r->argument);
     emit_string(e, "error", error_text(r));
     emit_string(e, "reason", r->reason);
-    emit_number(e, "rip", r->rip);
+    emit_address(e, "rip", r->rip);
     emit_string(e, "symbol", r->symbol);
     emit_object_end(e);
 }

@@ -93,8 +93,8 @@ static void emit_crash(struct emit *e, const struct belfry_domain *d)
     emit_object(e, "crash");
     emit_known(e, "vector", d->crash_vector != ~0u, d->crash_vector);
     emit_number(e, "error", d->crash_error);
-    emit_number(e, "rip", d->crash_rip);
-    emit_number(e, "cr2", d->crash_cr2);
+    emit_address(e, "rip", d->crash_rip);
+    emit_address(e, "cr2", d->crash_cr2);
     emit_string(e, "symbol", d->crash_symbol);
     emit_string(e, "text", d->crash_text);
     emit_object_end(e);
@@ -202,7 +202,7 @@ static void emit_vcpu(struct emit *e, const struct belfry_domain *d,
     emit_bool(e, "upcall_masked", v->upcall_masked);
     emit_number(e, "priority", v->priority);
     emit_number(e, "lent_priority", v->lent_priority);
-    emit_number(e, "rip", v->rip);
+    emit_address(e, "rip", v->rip);
     emit_string(e, "symbol", v->symbol);
     emit_number(e, "cpu_time", v->cpu_time);
     emit_object_end(e);

@@ -11,11 +11,13 @@ def is($field; test):
 def int: type == "number" and . == floor;
 def count: int and . >= 0;
 def text: type == "string";
+def address: text and test("^0x[0-9a-f]+$");
 def truth: type == "boolean";
 def one_of($words): . as $word | $words | index($word) != null;
 def or_null(test): . == null or test;
 def counts($fields): reduce $fields[] as $f (.; is($f; count));
 def texts($fields): reduce $fields[] as $f (.; is($f; text));
+def addresses($fields): reduce $fields[] as $f (.; is($f; address));
 def truths($fields): reduce $fields[] as $f (.; is($f; truth));
 def rows(test): if type != "array" then fail("data is no array")
     else all(.[]; test | true) end;
@@ -23,11 +25,12 @@ def rows(test): if type != "array" then fail("data is no array")
 def states: ["running", "blocked", "paused", "shutdown", "dying", "gone"];
 def reasons: ["none", "poweroff", "reboot", "suspend", "crash", "watchdog",
     "destroyed"];
-def crash: or_null(counts(["vector", "error", "rip", "cr2"])
+def crash: or_null(counts(["vector", "error"]) | addresses(["rip", "cr2"])
     | texts(["symbol", "text"]) | true);
 
 def one_end: texts(["domain", "vcpu_state", "symbol"])
-    | counts(["id", "port", "vcpu", "vcpu_since", "rip", "sent", "delivered",
+    | addresses(["rip"])
+    | counts(["id", "port", "vcpu", "vcpu_since", "sent", "delivered",
         "coalesced", "dropped", "last_sent", "last_delivered",
         "pending_since"])
     | truths(["pending", "masked", "selector", "upcall_pending",
@@ -41,8 +44,8 @@ def data:
         | is("state"; one_of(states)) | is("reason"; one_of(reasons))
         | is("crash"; crash))
     elif $verb == "vcpus" then rows(texts(["domain", "cpus", "state", "symbol"])
-        | counts(["vcpu", "cpu", "since", "priority", "lent_priority", "rip",
-            "cpu_time"])
+        | counts(["vcpu", "cpu", "since", "priority", "lent_priority",
+            "cpu_time"]) | addresses(["rip"])
         | truths(["upcall_pending", "upcall_masked"]))
     elif $verb == "channels" then rows(texts(["channel"])
         | is("state"; one_of(["interdomain", "unbound", "virq", "ipi"]))
@@ -58,7 +61,7 @@ def data:
         | counts(["ref", "frame", "maps", "since"]) | truths(["readonly"]))
     elif $verb == "refused" then rows(
         texts(["domain", "call", "error", "reason", "symbol"])
-        | counts(["sequence", "time", "argument", "rip"]))
+        | counts(["sequence", "time"]) | addresses(["argument", "rip"]))
     elif $verb == "modules" then rows(texts(["name", "line"])
         | counts(["image_size", "ramdisk_size"]))
     elif $verb == "log" then rows(texts(["source", "text"])
