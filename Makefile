@@ -125,7 +125,7 @@ $(B)/disk.img: tools/make-disk.sh
 
 all: $(B)/belfry.elf $(GUESTS) $(B)/belfry
 
-.PHONY: all deps run test bench fuzz soak stats headers help clean new-guest new-pair image run-linux run-grub conformance run-on-xen
+.PHONY: all deps run test bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub conformance run-on-xen
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -207,6 +207,10 @@ fuzz soak:
 	@$(MAKE) --no-print-directory -s all $(DISK)
 	@sh tests/$@.sh $(B)
 
+mutate: # do the tests see faults?  ONLY=PATTERN picks some
+	@$(MAKE) --no-print-directory deps
+	@sh tests/mutate.sh $(B) $(if $(ONLY),'$(ONLY)')
+
 headers: # every header compiles alone
 	@for h in $$(find lib hv rings evtchn guests -name '*.h'); do \
 	  echo "#include \"$$h\"" | gcc -std=gnu11 -fsyntax-only -ffreestanding -I. \
@@ -234,6 +238,7 @@ help:
 	@echo "  make fuzz, make soak   longer suites"
 	@echo "  make conformance       the same calls on Xen and here: no difference"
 	@echo "  make run-on-xen GUEST=x   a guest as the initial domain of Xen"
+	@echo "  make mutate            faults put into the code, which the tests must see"
 	@echo "  make stats             lines of code"
 
 -include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
