@@ -193,6 +193,10 @@ run_guest() { # LABEL TEST CMDLINE RUN-OPTION...
 # With SMAP on, guests return from their handlers by hypercall.
 SMAP_TESTS="smoke runtime traps user evtchn grant mmu pointers timers"
 
+# On two CPUs as well: what counts references, wakes, or makes and ends domains.
+TWO_CPU_TESTS="cycles ends evtchn fpu fuzz grant holder manage mmu pair rude
+    scrub start timers traps user"
+
 # ---- The benchmark: twice the same. -------------------------------------------
 
 run_bench() {
@@ -245,6 +249,9 @@ for dir in "$HERE"/guest/*/; do
 done
 for name in $SMAP_TESTS; do
     wanted "$name-smap" && run_guest "$name-smap" "$name" iret --smap
+done
+for name in $TWO_CPU_TESTS; do
+    wanted "$name-2cpus" && run_guest "$name-2cpus" "$name" "" --cpus 2
 done
 wanted bench && run_bench
 [ -f "$HERE/tool/run.sh" ] && wanted tool && run_tool
