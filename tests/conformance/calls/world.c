@@ -38,10 +38,11 @@ static void make_argument_pages(void)
     BUG_ON(page_protect(read_only, virt_to_mfn(argument), PAGE_READ) != 0);
 }
 
-/* Room below the maximum, so that a reservation can grow. */
+/* Room below the maximum, so that a reservation can grow: for each slot, and
+ * for one frame that comes and goes. */
 static void make_room(void)
 {
-    for (unsigned int i = 0; i < NR_RESERVE; i++) {
+    for (unsigned int i = 0; i < NR_RESERVE + 1; i++) {
         void *page = page_alloc();
         xen_pfn_t mfn = virt_to_mfn(page);
         struct xen_memory_reservation r = { .nr_extents = 1,
