@@ -11,8 +11,8 @@
 
 #include "lib/errno.h"
 
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define OUT_OF_LINE __attribute__((noinline))
+#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
+#define OUT_OF_LINE   __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 static uint64_t *pending_words(const struct evtchn_domain *d)

@@ -98,7 +98,8 @@ static int grow(struct evtchn_domain *d)
     struct evtchn *bucket;
 
     if (first == EVTCHN_MAX_PORTS)
-        return refuse(-ENOSPC, first, "all 4096 ports of the domain are in use");
+        return refuse(-ENOSPC, first,
+                      "all 4096 ports of the domain are in use");
     bucket = evtchn_hook_alloc_page();
     if (bucket == NULL)
         return refuse(-ENOMEM, first, "no memory for more ports");
@@ -118,8 +119,8 @@ static int find_free(struct evtchn_domain *d, struct evtchn **chn)
 
     if (d->dying)
         return refuse(-EINVAL, d->domid, "the domain is being destroyed");
-    while (port < d->nr_valid && read_once(&port_at(d, port)->state) !=
-                                     EVTCHN_FREE)
+    while (port < d->nr_valid &&
+           read_once(&port_at(d, port)->state) != EVTCHN_FREE)
         port++;
     d->next_hint = port;
     if (port == d->nr_valid) {

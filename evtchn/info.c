@@ -52,8 +52,7 @@ static bool is_polled(const struct evtchn_domain *d, uint32_t port)
 
 /* The bits that the guest and we share. */
 static void describe_bits(const struct evtchn_domain *d,
-                          const struct evtchn *chn,
-                          struct belfry_channel *info)
+                          const struct evtchn *chn, struct belfry_channel *info)
 {
     const struct vcpu_info *v = read_once(&d->vcpu[chn->vcpu]->info);
 
@@ -176,8 +175,8 @@ static void audit_virq(struct audit *a, uint32_t port, uint32_t virq)
 {
     const struct evtchn *chn = port_lookup(a->domain, port);
 
-    if (port != 0 && (chn == NULL || chn->state != EVTCHN_VIRQ ||
-                      chn->u.virq != virq))
+    if (port != 0 &&
+        (chn == NULL || chn->state != EVTCHN_VIRQ || chn->u.virq != virq))
         differ(a, port, "a VIRQ points at it, but it is none");
 }
 

@@ -94,8 +94,7 @@ static uint64_t make_pte(uint32_t frame, uint32_t flags)
 
 /* Claim the entry and count the mapping. */
 static int16_t map_count(struct domain *mapper, struct domain *granter,
-                         const struct gnttab_map_grant_ref *op,
-                         uint32_t *frame)
+                         const struct gnttab_map_grant_ref *op, uint32_t *frame)
 {
     struct grant_table *gt = granter->grants;
     bool write = !(op->flags & GNTMAP_readonly);
@@ -111,7 +110,8 @@ static int16_t map_count(struct domain *mapper, struct domain *granter,
     return status;
 }
 
-static inline void map_discount(struct domain *granter, uint32_t ref, uint32_t flags)
+static inline void map_discount(struct domain *granter, uint32_t ref,
+                                uint32_t flags)
 {
     spin_lock(&granter->grants->lock);
     grant_discount(granter->grants, ref, flags);
@@ -336,9 +336,8 @@ static int16_t side_init(struct batch *b, struct side *s, unsigned int index,
     s->write = index == 1;
     s->ref = ptr->u.ref;
     s->frame = ptr->u.gmfn;
-    s->domain = ptr->domid == DOMID_SELF ?
-                    b->v->domain :
-                    batch_domain(b, index, ptr->domid);
+    s->domain = ptr->domid == DOMID_SELF ? b->v->domain
+                                         : batch_domain(b, index, ptr->domid);
 
     if (s->domain == NULL)
         return GNTST_bad_domain;
@@ -379,8 +378,8 @@ static ALWAYS_INLINE int16_t side_claim(struct side *s, uint16_t copier)
 
     if (!s->is_grant)
         return frame_claim(s->domain, s->frame, s->write);
-    status = grant_claim(s->domain, s->ref, copier, s->write, GTF_type_mask,
-                         &frame);
+    status =
+        grant_claim(s->domain, s->ref, copier, s->write, GTF_type_mask, &frame);
     s->frame = frame;
 
     return status;
@@ -428,8 +427,8 @@ static int16_t copy(struct batch *b, union item *item)
     struct side from, to;
     int16_t status;
 
-    status = side_init(b, &from, 0, &op->source,
-                       op->flags & GNTCOPY_source_gref);
+    status =
+        side_init(b, &from, 0, &op->source, op->flags & GNTCOPY_source_gref);
     if (status == GNTST_okay)
         status = side_init(b, &to, 1, &op->dest, op->flags & GNTCOPY_dest_gref);
     if (status != GNTST_okay)
@@ -454,8 +453,7 @@ static int16_t swap_locked(struct grant_table *gt, uint32_t a, uint32_t b)
     if (grant_active(gt, a)->uses != 0 || grant_active(gt, b)->uses != 0)
         return fail(GNTST_eagain, "an entry is in use");
     entry = read_once(&grant_shared(gt, a)->raw);
-    write_once(&grant_shared(gt, a)->raw,
-               read_once(&grant_shared(gt, b)->raw));
+    write_once(&grant_shared(gt, a)->raw, read_once(&grant_shared(gt, b)->raw));
     write_once(&grant_shared(gt, b)->raw, entry);
 
     return GNTST_okay;
@@ -521,7 +519,8 @@ static __attribute__((noinline)) void record_refusal(struct vcpu *v,
 }
 
 /* One item: 0 or -EFAULT. */
-static ALWAYS_INLINE int run_item(struct batch *b, const struct op *op, char *guest)
+static ALWAYS_INLINE int run_item(struct batch *b, const struct op *op,
+                                  char *guest)
 {
     union item item;
     int16_t status;
@@ -532,8 +531,8 @@ static ALWAYS_INLINE int run_item(struct batch *b, const struct op *op, char *gu
     if (__builtin_expect(status != GNTST_okay, 0))
         record_refusal(b->v, op, &item, status);
     memcpy((char *)&item + op->status, &status, sizeof(status));
-    if (guest_copy_to(guest + op->out, (char *)&item + op->out,
-                      op->out_size) == 0)
+    if (guest_copy_to(guest + op->out, (char *)&item + op->out, op->out_size) ==
+        0)
         return 0;
     if (status == GNTST_okay && op->undo != NULL)
         op->undo(b, &item);

@@ -118,8 +118,8 @@ static void audit_record(struct audit *a, const struct maptrack *m)
     if (act == NULL || act->frame != m->frame || act->peer != a->domain->id)
         differ(a, "mapping", m->handle, "it is not of what its grant says");
     if (m->flags & GNTMAP_device_map)
-        page_audit_expect(m->frame, m->flags & GNTMAP_readonly ? PAGE_NONE :
-                                                                 PAGE_WRITABLE);
+        page_audit_expect(m->frame, m->flags & GNTMAP_readonly ? PAGE_NONE
+                                                               : PAGE_WRITABLE);
 }
 
 static void audit_records(struct audit *a)

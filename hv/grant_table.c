@@ -174,8 +174,8 @@ int16_t grant_claim_rare(struct domain *d, uint32_t ref, uint16_t peer,
     if (in_use && act->peer != peer)
         return refuse(GNTST_general_error, "another domain uses the entry");
     if (!in_use || (write && !grant_has_writers(act))) {
-        status = mark_entry(grant_shared(gt, ref), in_use, peer, write, mask,
-                            frame);
+        status =
+            mark_entry(grant_shared(gt, ref), in_use, peer, write, mask, frame);
         if (status != GNTST_okay)
             return status;
     }

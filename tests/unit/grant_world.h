@@ -28,7 +28,7 @@
 
 #define PTE_P  1ul
 #define PTE_W  2ul
-#define VA(i)  (0x400000ul + (i) * PAGE_SIZE)
+#define VA(i)  (0x400000ul + (i)*PAGE_SIZE)
 #define FAULTS ((void *)8) /* an address that cannot be accessed */
 
 static char arena[NR_FRAMES][PAGE_SIZE] __attribute__((aligned(4096)));
@@ -218,7 +218,7 @@ int16_t mmu_grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
 
 /* ---- Guest memory, and being interrupted. ---- */
 
-static int copies_out_left = -1; /* that succeed; -1: all */
+static int copies_out_left = -1;    /* that succeed; -1: all */
 static unsigned int preempt_period; /* 0: never */
 static unsigned int preempt_asked;
 static __thread void *continue_arg;
@@ -336,8 +336,8 @@ static unsigned int world_audit(void)
         for (unsigned int i = 0; world[n].l1 != 0 && i < 512; i++)
             if (l1_of(dom(n))[i] & PTE_P)
                 page_audit_expect(l1_of(dom(n))[i] << 1 >> (PAGE_SHIFT + 1),
-                                  l1_of(dom(n))[i] & PTE_W ? PAGE_WRITABLE :
-                                                             PAGE_NONE);
+                                  l1_of(dom(n))[i] & PTE_W ? PAGE_WRITABLE
+                                                           : PAGE_NONE);
     }
     return wrong == reported ? wrong + audit_frames() : ~0u;
 }
@@ -434,11 +434,9 @@ static inline uint64_t pte_of(unsigned int n, unsigned int i)
     return l1_of(dom(n))[i];
 }
 
-static inline struct gnttab_map_grant_ref map_full(unsigned int n,
-                                                   uint64_t addr,
-                                                   uint32_t flags,
-                                                   uint16_t domid,
-                                                   uint32_t gref)
+static inline struct gnttab_map_grant_ref
+map_full(unsigned int n, uint64_t addr, uint32_t flags, uint16_t domid,
+         uint32_t gref)
 {
     struct gnttab_map_grant_ref op = { .host_addr = addr,
                                        .flags = flags,
@@ -452,9 +450,9 @@ static inline struct gnttab_map_grant_ref map_full(unsigned int n,
 }
 
 /* The status of mapping @gref of @of at VA(@i). */
-static inline struct gnttab_map_grant_ref
-map(unsigned int n, unsigned int i, uint32_t flags, unsigned int of,
-    uint32_t gref)
+static inline struct gnttab_map_grant_ref map(unsigned int n, unsigned int i,
+                                              uint32_t flags, unsigned int of,
+                                              uint32_t gref)
 {
     return map_full(n, VA(i), flags, DOM_ID(of), gref);
 }

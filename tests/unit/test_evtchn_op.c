@@ -174,14 +174,10 @@ START_TEST(E7_fifo_channels_are_not_offered)
         uint32_t offset, vcpu;
         int rc;
     } rows[] = {
-        { own, 0, 0, -ENOSYS },
-        { own, 0, 1, -ENOENT },
-        { own, 4, 0, -EINVAL },
-        { own, 4096 - 8, 0, -EINVAL },
-        { own, ~0u & ~7u, 0, -EINVAL },
-        { world[2].own[0], 0, 0, -EINVAL },
-        { 0, 0, 0, -EINVAL },
-        { NR_FRAMES, 0, 0, -EINVAL },
+        { own, 0, 0, -ENOSYS },         { own, 0, 1, -ENOENT },
+        { own, 4, 0, -EINVAL },         { own, 4096 - 8, 0, -EINVAL },
+        { own, ~0u & ~7u, 0, -EINVAL }, { world[2].own[0], 0, 0, -EINVAL },
+        { 0, 0, 0, -EINVAL },           { NR_FRAMES, 0, 0, -EINVAL },
         { ~0ul, 0, 0, -EINVAL },
     };
     struct evtchn_expand_array expand = { .array_gfn = own };

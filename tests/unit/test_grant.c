@@ -28,10 +28,9 @@ static uint64_t uses_of(mfn_t mfn)
 static struct gnttab_setup_table setup(unsigned int n, uint16_t domid,
                                        uint32_t nr, xen_pfn_t *list)
 {
-    struct gnttab_setup_table op = { .dom = domid,
-                                     .nr_frames = nr,
-                                     .status = 77,
-                                     .frame_list = { list } };
+    struct gnttab_setup_table op = {
+        .dom = domid, .nr_frames = nr, .status = 77, .frame_list = { list }
+    };
 
     if (grant_op(n, GNTTABOP_setup_table, &op, 1) != 0)
         op.status = 99;
@@ -156,10 +155,13 @@ END_TEST
 
 START_TEST(G9_G16_what_is_not_built)
 {
-    static const unsigned int refused[] = {
-        GNTTABOP_dump_table, GNTTABOP_transfer, GNTTABOP_get_status_frames,
-        GNTTABOP_cache_flush, 13, 14, 4095
-    };
+    static const unsigned int refused[] = { GNTTABOP_dump_table,
+                                            GNTTABOP_transfer,
+                                            GNTTABOP_get_status_frames,
+                                            GNTTABOP_cache_flush,
+                                            13,
+                                            14,
+                                            4095 };
     struct gnttab_set_version set = { .version = 2 };
     struct gnttab_get_version get = { .dom = DOMID_SELF, .version = 77 };
     char buffer[64] = { 0 };
@@ -260,8 +262,7 @@ START_TEST(map_statuses_are_those_of_xen)
           GNTST_general_error },
         { GTF_permit_access | GTF_readonly, 2, HOST, 9, 1,
           GNTST_general_error },
-        { GTF_permit_access | GTF_readonly, 2, DEV, 9, 1,
-          GNTST_general_error },
+        { GTF_permit_access | GTF_readonly, 2, DEV, 9, 1, GNTST_general_error },
     };
 
     for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -286,12 +287,10 @@ END_TEST
 /* Frames that the granter does not own, or that are no frames. */
 START_TEST(a_grant_of_what_is_not_ones_own_is_refused)
 {
-    const uint32_t bad[] = { 0,
-                             FIRST_RAM - 1,
-                             (uint32_t)world[3].own[0],
-                             NR_FRAMES,
-                             ~0u,
-                             (uint32_t)virt_to_mfn(dom(1)->grants) };
+    const uint32_t bad[] = {
+        0,         FIRST_RAM - 1, (uint32_t)world[3].own[0],
+        NR_FRAMES, ~0u,           (uint32_t)virt_to_mfn(dom(1)->grants)
+    };
 
     for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         permit(1, 9, 2, 0, 0);
@@ -733,20 +732,19 @@ START_TEST(copies_between_grants_and_own_frames)
     permit(1, 9, 2, GTF_readonly, 0);
     permit(1, 10, 2, 0, 1);
     permit(3, 11, 2, 0, 0);
-    ck_assert_int_eq(copy(2, by_ref(1, 9, 100),
-                          by_frame(world[2].own[1], 300), 9, SRC),
-                     GNTST_okay);
+    ck_assert_int_eq(
+        copy(2, by_ref(1, 9, 100), by_frame(world[2].own[1], 300), 9, SRC),
+        GNTST_okay);
     ck_assert_str_eq(bytes_of(2, 1) + 300, "from one");
-    ck_assert_int_eq(copy(2, by_frame(world[2].own[0], 200),
-                          by_ref(1, 10, 4087), 9, DST),
-                     GNTST_okay);
+    ck_assert_int_eq(
+        copy(2, by_frame(world[2].own[0], 200), by_ref(1, 10, 4087), 9, DST),
+        GNTST_okay);
     ck_assert_str_eq(bytes_of(1, 1) + 4087, "from two");
-    ck_assert_int_eq(copy(2, by_ref(1, 9, 0), by_ref(3, 11, 0), 4096,
-                          SRC | DST),
-                     GNTST_okay);
+    ck_assert_int_eq(
+        copy(2, by_ref(1, 9, 0), by_ref(3, 11, 0), 4096, SRC | DST),
+        GNTST_okay);
     ck_assert_mem_eq(bytes_of(3, 0), bytes_of(1, 0), 4096);
-    ck_assert_int_eq(copy(2, by_ref(1, 9, 100), by_ref(1, 10, 0), 9,
-                          SRC | DST),
+    ck_assert_int_eq(copy(2, by_ref(1, 9, 100), by_ref(1, 10, 0), 9, SRC | DST),
                      GNTST_okay);
     ck_assert_str_eq(bytes_of(1, 1), "from one");
     ck_assert_int_eq(copy(2, by_ref(1, 10, 0), by_ref(1, 10, 4), 9, SRC | DST),
@@ -793,10 +791,8 @@ START_TEST(copy_statuses_are_those_of_xen)
     other.domid = 999;
     ck_assert_int_eq(copy(2, other, own, 8, SRC), GNTST_bad_domain);
     ck_assert_int_eq(copy(2, own, other, 8, DST), GNTST_bad_domain);
-    ck_assert_int_eq(copy(2, by_ref(1, 512, 0), own, 8, SRC),
-                     GNTST_bad_gntref);
-    ck_assert_int_eq(copy(2, by_ref(1, ~0u, 0), own, 8, SRC),
-                     GNTST_bad_gntref);
+    ck_assert_int_eq(copy(2, by_ref(1, 512, 0), own, 8, SRC), GNTST_bad_gntref);
+    ck_assert_int_eq(copy(2, by_ref(1, ~0u, 0), own, 8, SRC), GNTST_bad_gntref);
     ck_assert_int_eq(copy(2, own, by_ref(1, 9, 0), 8, DST),
                      GNTST_general_error);
     ck_assert_int_eq(copy(2, by_ref(1, 10, 0), own, 8, SRC),
@@ -827,9 +823,9 @@ START_TEST(a_copy_writes_no_page_table)
     ck_assert_int_eq(copy(2, by_frame(world[2].own[1], 0),
                           by_frame(world[2].own[0], 0), 8, 0),
                      GNTST_general_error);
-    ck_assert_int_eq(copy(3, by_frame(world[3].own[1], 0), by_ref(2, 9, 0), 8,
-                          DST),
-                     GNTST_general_error);
+    ck_assert_int_eq(
+        copy(3, by_frame(world[3].own[1], 0), by_ref(2, 9, 0), 8, DST),
+        GNTST_general_error);
     ck_assert_int_eq(copy(2, by_frame(world[2].own[0], 0),
                           by_frame(world[2].own[1], 0), 8, 0),
                      GNTST_okay);
@@ -883,8 +879,8 @@ START_TEST(G7_every_status_of_an_interrupted_copy_is_written)
         /* Each time it is interrupted it has done at least one. */
         ck_assert_int_eq(grant_op(2, GNTTABOP_copy, op, 300), 0);
         for (unsigned int i = 0; i < 300; i++)
-            ck_assert_int_eq(op[i].status, i % 5 == 4 ? GNTST_general_error :
-                                                        GNTST_okay);
+            ck_assert_int_eq(op[i].status,
+                             i % 5 == 4 ? GNTST_general_error : GNTST_okay);
     }
     ck_assert_uint_eq(dom(1)->refs, 2);
     ck_assert_uint_eq(world_audit(), 0);
@@ -906,8 +902,9 @@ END_TEST
 
 START_TEST(G11_any_reference_before_and_after_setup)
 {
-    static const uint32_t refs[] = { 0, 1, 511, 512, 32767, 32768, 1u << 31,
-                                     ~0u };
+    static const uint32_t refs[] = {
+        0, 1, 511, 512, 32767, 32768, 1u << 31, ~0u
+    };
     xen_pfn_t list[GRANT_MAX_FRAMES];
 
     for (unsigned int round = 0; round < 2; round++) {
@@ -920,8 +917,7 @@ START_TEST(G11_any_reference_before_and_after_setup)
             ck_assert_int_eq(copy(2, by_ref(1, refs[i], 0),
                                   by_frame(world[2].own[0], 0), 8, SRC),
                              expected);
-            ck_assert_int_eq(grant_op(1, GNTTABOP_swap_grant_ref, &swap, 1),
-                             0);
+            ck_assert_int_eq(grant_op(1, GNTTABOP_swap_grant_ref, &swap, 1), 0);
             ck_assert_int_eq(swap.status,
                              inside ? GNTST_okay : GNTST_bad_gntref);
         }
@@ -971,9 +967,9 @@ START_TEST(a_granter_that_dies_stays_until_it_is_unmapped)
     ck_assert_uint_eq(world_audit(), 0);
     /* D2: nothing new is to be had of it. */
     ck_assert_int_eq(map(2, 3, HOST, 1, 9).status, GNTST_bad_domain);
-    ck_assert_int_eq(copy(2, by_ref(1, 9, 0), by_frame(world[2].own[0], 0), 8,
-                          SRC),
-                     GNTST_bad_domain);
+    ck_assert_int_eq(
+        copy(2, by_ref(1, 9, 0), by_frame(world[2].own[0], 0), 8, SRC),
+        GNTST_bad_domain);
     ck_assert_int_eq(unmap(2, VA(0), 0, host.handle), GNTST_okay);
     ck_assert(!world[1].gone);
     ck_assert_int_eq(unmap(2, 0, dev.dev_bus_addr, dev.handle), GNTST_okay);
@@ -1129,13 +1125,13 @@ static uint32_t some(uint32_t n)
 
 static struct gnttab_copy_ptr some_ptr(unsigned int n, bool grant)
 {
-    struct gnttab_copy_ptr p = {
-        .domid = (uint16_t)(grant ? some(NR_DOMAINS) : DOMID_SELF),
-        .offset = (uint16_t)some(4096)
-    };
+    struct gnttab_copy_ptr p = { .domid = (uint16_t)(grant ? some(NR_DOMAINS)
+                                                           : DOMID_SELF),
+                                 .offset = (uint16_t)some(4096) };
 
-    p.u.gmfn = grant ? some(16) : any(8) ? world[n].own[any(NR_OWN)] :
-                                           some(NR_FRAMES);
+    p.u.gmfn = grant    ? some(16)
+               : any(8) ? world[n].own[any(NR_OWN)]
+                        : some(NR_FRAMES);
     return p;
 }
 
@@ -1158,11 +1154,10 @@ static int16_t random_op(unsigned int n)
     case 4:
     case 5:
     case 6:
-        return unmap(n, any(4) ? VA(any(32)) : 0,
-                     any(3) ? 0 :
-                              world[any(NR_DOMAINS)].own[any(NR_OWN)]
-                                  << PAGE_SHIFT,
-                     some(128));
+        return unmap(
+            n, any(4) ? VA(any(32)) : 0,
+            any(3) ? 0 : world[any(NR_DOMAINS)].own[any(NR_OWN)] << PAGE_SHIFT,
+            some(128));
     default:
         c.source = some_ptr(n, c.flags & SRC);
         c.dest = some_ptr(n, c.flags & DST);

@@ -291,9 +291,9 @@ END_TEST
 
 static void copy_across(unsigned int self, unsigned int from, unsigned int to)
 {
-    struct gnttab_copy op = {
-        .len = 64, .flags = GNTCOPY_source_gref | GNTCOPY_dest_gref
-    };
+    struct gnttab_copy op = { .len = 64,
+                              .flags =
+                                  GNTCOPY_source_gref | GNTCOPY_dest_gref };
 
     op.source.domid = DOM_ID(from);
     op.source.u.ref = 9;
