@@ -168,20 +168,32 @@ static int attack_console(void)
 
 /* ---- The one that gives the verdict. ---- */
 
-static bool round_is_good(unsigned int i)
+/* 0, -EAGAIN if somebody's change came in between, or what went wrong. */
+static int transaction(unsigned int i)
 {
     uint32_t tx;
-    bool good;
+    int rc = store_transaction_start(&tx), end;
+
+    if (rc)
+        return rc;
+    store_use_transaction(tx);
+    rc = store_write("data/in", "%u", i);
+    store_use_transaction(0);
+    end = store_transaction_end(tx, true);
+    return rc ? rc : end;
+}
+
+static bool round_is_good(unsigned int i)
+{
+    int rc = -EAGAIN;
 
     if (store_write("data/n", "%u", i) || store_read_number("data/n", 0) != i)
         return false;
-    if (store_transaction_start(&tx))
-        return false;
-    store_use_transaction(tx);
-    good = store_write("data/in", "%u", i) == 0;
-    store_use_transaction(0);
-    return store_transaction_end(tx, true) == 0 && good &&
-           store_read_number("data/in", 0) == i;
+    for (unsigned int tries = 0; rc == -EAGAIN && tries < 20; tries++)
+        rc = transaction(i);
+    if (rc)
+        printf("transaction: %d\n", rc);
+    return rc == 0 && store_read_number("data/in", 0) == i;
 }
 
 static int neighbour(void)
