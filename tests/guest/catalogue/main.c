@@ -11,6 +11,7 @@
 #include <xen/version.h>
 
 #define ROUNDS    20000u
+#define MANY_FRAMES 0x10000u /* of the machine: 256 MiB */
 #define NO_FRAME  0x000ffffffffff000ull /* an entry that no frame can be in */
 #define UNTOUCHED 0x5eedull
 
@@ -167,6 +168,27 @@ static void machine_to_phys_specials(void)
     req.val = pfn;
     CHECK_EQ(hypercall_mmu_update(&req, 1, NULL, DOMID_SELF), 0);
     page_free(f.page);
+}
+
+/* Nor is the list of others' frames ours to write: the hypervisor's own and
+ * the free ones. */
+static void machine_to_phys_of_others(void)
+{
+    unsigned int taken = 0, others = 0;
+
+    for (uint64_t mfn = 0; mfn < MANY_FRAMES; mfn++) {
+        struct mmu_update req = {
+            .ptr = mfn << PAGE_SHIFT | MMU_MACHPHYS_UPDATE,
+            .val = m2p_table[mfn]
+        };
+
+        if (mfn_is_own(mfn, MANY_FRAMES))
+            continue;
+        others++;
+        taken += hypercall_mmu_update(&req, 1, NULL, DOMID_SELF) == 0;
+    }
+    CHECK(others > 1000);
+    CHECK(taken <= 1); /* shared_info is as good as ours */
 }
 
 /* ---- X15, X17. ---- */
@@ -354,6 +376,7 @@ int guest_main(void)
     list_with_iret();
     update_after_update();
     machine_to_phys_specials();
+    machine_to_phys_of_others();
     upper_halves();
     both_ways_in();
     vcpu_of_nonsense();
