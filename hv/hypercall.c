@@ -160,7 +160,7 @@ static bool call_one(struct vcpu *v, struct multicall_entry *m)
         m->args[4] = r->r8;
     } else if (is_error((long)m->result))
         hypercall_refused((long)m->result);
-    if (m->op == __HYPERVISOR_iret && r->rip != saved.rip)
+    if (m->op == __HYPERVISOR_iret)
         return false; /* the frame is the new one (row M4) */
     *r = saved;
     return again;

@@ -75,6 +75,40 @@ static bool iret_in_list(struct multicall_entry *list)
     return went_on;
 }
 
+/* An iret to the very place where the list's call returns is one all the same:
+ * how far is the stack pointer from where its frame says? */
+static uint64_t iret_to_next_instruction(struct multicall_entry *list)
+{
+    uint64_t distance = UNTOUCHED;
+
+    __asm__ volatile("movq %%rsp, %%rbx\n\t"
+                     "subq $256, %%rsp\n\t"
+                     "andq $-16, %%rsp\n\t"
+                     "pushq %[ss]\n\t"
+                     "pushq %%rbx\n\t"
+                     "pushfq\n\t"
+                     "pushq %[cs]\n\t"
+                     "leaq 1f(%%rip), %%rax\n\t"
+                     "pushq %%rax\n\t"
+                     "pushq $0\n\t" /* flags */
+                     "pushq $0\n\t"
+                     "pushq $0\n\t"
+                     "pushq $0\n\t"
+                     "movl $1, %%esi\n\t"
+                     "movl %[multicall], %%eax\n\t"
+                     "syscall\n"
+                     "1:\n\t"
+                     "movq %%rbx, %[distance]\n\t"
+                     "subq %%rsp, %[distance]\n\t"
+                     "movq %%rbx, %%rsp"
+                     : [distance] "+&r"(distance), "+D"(list)
+                     : [ss] "i"(FLAT_KERNEL_SS), [cs] "i"(FLAT_KERNEL_CS & ~3),
+                       [multicall] "i"(__HYPERVISOR_multicall)
+                     : "rax", "rbx", "rcx", "rdx", "rsi", "r11", "memory",
+                       "cc");
+    return distance;
+}
+
 static void list_with_iret(void)
 {
     static struct multicall_entry list[2];
@@ -85,6 +119,7 @@ static void list_with_iret(void)
     list[1].result = UNTOUCHED;
     CHECK(!iret_in_list(list));
     CHECK_EQ(list[1].result, UNTOUCHED);
+    CHECK_EQ(iret_to_next_instruction(list), 0);
 }
 
 /* ---- M7: each update edits the tree that the one before it left. ---- */
