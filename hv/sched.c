@@ -141,16 +141,15 @@ static void preempt_for(struct sched_queue *q, struct vcpu *v)
 /* From @state, if it is in that: queue it, and unlock. */
 static void make_runnable(struct sched_queue *q, struct vcpu *v, uint8_t from)
 {
+    /* Moving lets go of the lock: whatever counts is looked at after it. */
+    if (nr_cpus > 1 && v->sched.state == from)
+        q = move(q, v);
     if (v->sched.state == from && read_once(&v->sched.pause_count)) {
         set_state(v, BELFRY_VCPU_PAUSED);
     } else if (v->sched.state == from) {
-        if (nr_cpus > 1)
-            q = move(q, v);
-        if (v->sched.state == from) {
-            set_state(v, BELFRY_VCPU_RUNNABLE);
-            enqueue(q, v, false);
-            preempt_for(q, v);
-        }
+        set_state(v, BELFRY_VCPU_RUNNABLE);
+        enqueue(q, v, false);
+        preempt_for(q, v);
     } else if (v->sched.state == BELFRY_VCPU_RUNNING) {
         arch_cpu_kick(v->sched.cpu); /* to see its new upcall */
     }
