@@ -96,24 +96,8 @@ static void take_out(struct timer_queue *q, struct timer *t)
         sift_down(q, n, last);
 }
 
-void timer_set(struct timer *t, stime_t expires)
-{
-    struct timer_queue *q = &this_cpu()->timers;
-
-    timer_cancel(t);
-    spin_lock(&q->lock);
-    if (make_room(q)) {
-        t->expires = expires;
-        t->cpu = this_cpu()->id;
-        sift_up(q, ++q->count, t);
-        rearm(q);
-    }
-    spin_unlock(&q->lock);
-}
-
-/* The function may be running on the timer's CPU meanwhile: each looks at
- * what it finds, so that a late one does no harm. */
-void timer_cancel(struct timer *t)
+/* Timer's lock held.  It may expire meanwhile, on its own CPU. */
+static void cancel(struct timer *t)
 {
     struct timer_queue *q;
 
@@ -124,6 +108,34 @@ void timer_cancel(struct timer *t)
     if (t->slot)
         take_out(q, t);
     spin_unlock(&q->lock);
+}
+
+/* Two CPUs may set the same timer, a vCPU's that moves and the function that
+ * has just expired: without the lock it would stand in both their heaps. */
+void timer_set(struct timer *t, stime_t expires)
+{
+    struct timer_queue *q = &this_cpu()->timers;
+
+    spin_lock(&t->lock);
+    cancel(t);
+    spin_lock(&q->lock);
+    if (make_room(q)) {
+        t->expires = expires;
+        t->cpu = this_cpu()->id;
+        sift_up(q, ++q->count, t);
+        rearm(q);
+    }
+    spin_unlock(&q->lock);
+    spin_unlock(&t->lock);
+}
+
+/* The function may be running on the timer's CPU meanwhile: each looks at
+ * what it finds, so that a late one does no harm. */
+void timer_cancel(struct timer *t)
+{
+    spin_lock(&t->lock);
+    cancel(t);
+    spin_unlock(&t->lock);
 }
 
 /* The first that has expired, taken out; or NULL. */

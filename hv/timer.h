@@ -19,6 +19,7 @@ typedef uint64_t stime_t; /* nanoseconds of system time, since boot */
 struct timer {
     stime_t expires;
     void (*function)(struct timer *);
+    spinlock_t lock; /* one at a time sets or cancels; before the queue's */
     uint32_t slot; /* in the heap, from 1; 0: not set */
     uint32_t cpu;
 };
