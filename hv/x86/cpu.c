@@ -165,7 +165,7 @@ static void init_syscall(unsigned int id)
     write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SCE);
     write_msr(MSR_STAR, (uint64_t)GUEST_CS32 << 48 | (uint64_t)HV_CS << 32);
     write_msr(MSR_LSTAR, stub);
-    /* 32-bit code has no way in: vector 13 of the guest, by a bad gate. */
+    /* 32-bit code comes in by the same stub, and goes on as 64-bit code. */
     write_msr(MSR_CSTAR, stub);
     write_msr(MSR_SYSCALL_MASK, EFLAGS_TF | EFLAGS_IF | EFLAGS_DF |
                                     EFLAGS_IOPL | EFLAGS_NT | EFLAGS_RF |

@@ -25,6 +25,7 @@
 #define PAGE_FAULT_USER 4u /* error code */
 /* Specialised for the event upcall, which is worth it. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
+#define FRAME_MAX 64u /* bytes, with an error code */
 #define BOUNCED_AWAY                                                           \
     (EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT | EFLAGS_AC | EFLAGS_IOPL)
 
@@ -88,9 +89,9 @@ static ALWAYS_INLINE void enter(struct vcpu *v, struct cpu_user_regs *r,
     uint64_t sp = (from_user ? v->arch.kernel_sp : r->rsp) & ~15ul;
     uint64_t frame = 0;
 
-    /* A frame that begins in the hole would end in it, or below it where no
-     * address is canonical. */
-    if (sp - 1 < HV_START || sp - 1 >= HV_END)
+    /* Neither end in the hypervisor's range; it is larger than a frame. */
+    if ((sp - 1 < HV_START || sp - 1 >= HV_END) &&
+        (sp - FRAME_MAX < HV_START || sp - FRAME_MAX >= HV_END))
         frame = push_frame(r, from_user, mask, sp, error);
     if (!frame) {
         domain_crash(v->domain, "no room for a frame on the stack at %#lx", sp);
