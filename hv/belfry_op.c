@@ -311,7 +311,7 @@ static void describe_channel(const struct domain *d, struct belfry_channel *c)
         return;
     c->vcpu_state = v->sched.state;
     c->vcpu_state_since = stamp_to_stime(v->sched.since);
-    c->vcpu_rip = vcpu_rip(v);
+    c->vcpu_rip = v->regs.rip;
     domain_symbol(d, c->vcpu_rip, c->vcpu_symbol, sizeof(c->vcpu_symbol));
 }
 
@@ -365,7 +365,7 @@ static bool next_vcpu(struct call *c)
     out->lent_priority = v->sched.lent_priority;
     out->since = stamp_to_stime(v->sched.since);
     out->cpu_time = vcpu_cpu_time(v);
-    out->rip = vcpu_rip(v);
+    out->rip = v->regs.rip;
     domain_symbol(v->domain, out->rip, out->symbol, sizeof(out->symbol));
     out->cpus = v->sched.affinity & cpus_mask();
     return true;

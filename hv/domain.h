@@ -72,7 +72,7 @@ struct arch_vcpu {
 };
 
 struct vcpu {
-    struct cpu_user_regs regs; /* while it is not on a CPU */
+    struct cpu_user_regs regs; /* as of its last entry; first (entry.asm) */
     struct domain *domain;
     uint32_t id;
     bool initialised; /* may be brought up */
@@ -174,9 +174,6 @@ void domain_crash_trap(struct vcpu *v, uint32_t vector, uint32_t error,
 /* Take everything back.  0; -ERESTART: call again, progress is kept.  The
  * caller holds a reference; the domain is gone when the last is dropped. */
 int domain_destroy(struct domain *d);
-
-/* Where the vCPU was when it last entered the hypervisor. */
-uint64_t vcpu_rip(const struct vcpu *v);
 
 /* "name" of the symbol at @rip of the domain, with offset; "" if unknown. */
 void domain_symbol(const struct domain *d, uint64_t rip, char *buf,

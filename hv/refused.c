@@ -64,7 +64,7 @@ void refused_record(struct vcpu *v, const char *call, uint64_t argument,
         .call = call,
         .reason = reason->text ? reason->text : "",
         .argument = reason->has_argument ? reason->argument : argument,
-        .rip = vcpu_rip(v),
+        .rip = v->regs.rip,
     };
     struct refusals *kept = d->refusals;
     bool print;

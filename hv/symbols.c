@@ -4,21 +4,10 @@
  * Only for people to read: an address without a name is the empty string.
  */
 #include "hv/domain.h"
-#include "lib/elf.h"
 #include "hv/modules.h"
-#include "hv/x86/cpu.h"
+#include "lib/elf.h"
 #include "lib/format.h"
 #include "lib/string.h"
-
-/* The registers of a vCPU that runs are its CPU's frame. */
-uint64_t vcpu_rip(const struct vcpu *v)
-{
-    const struct cpu *c = cpus[v->sched.cpu];
-
-    if (c->current == v)
-        return ((const struct cpu_user_regs *)c - 1)->rip;
-    return v->regs.rip;
-}
 
 /* The last answer: a listing asks for the same address for many ports. */
 static struct {

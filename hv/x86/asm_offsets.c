@@ -25,7 +25,6 @@ void asm_offsets(void)
     DEFINE(TRAP_SYSCALL, TRAP_SYSCALL);
     DEFINE(NR_HYPERCALLS, NR_HYPERCALLS);
 
-    DEFINE(REGS_SIZE, sizeof(struct cpu_user_regs));
     DEFINE(REGS_R15, offsetof(struct cpu_user_regs, r15));
     DEFINE(REGS_R14, offsetof(struct cpu_user_regs, r14));
     DEFINE(REGS_R13, offsetof(struct cpu_user_regs, r13));
@@ -51,9 +50,10 @@ void asm_offsets(void)
 
     DEFINE(CPU_SIZE, sizeof(struct cpu));
     DEFINE(CPU_CURRENT, offsetof(struct cpu, current));
+    DEFINE(CPU_GUEST_RSP, offsetof(struct cpu, guest_rsp));
     DEFINE(CPU_NEED_RESCHED, offsetof(struct cpu, need_resched));
-    DEFINE(CPU_RESTARTED, offsetof(struct cpu, restarted));
 
+    _Static_assert(offsetof(struct vcpu, regs) == 0, "entry.asm");
     DEFINE(VCPU_KERNEL_MODE, offsetof(struct vcpu, arch.kernel_mode));
     DEFINE(VCPU_HYPERCALLS, offsetof(struct vcpu, hypercalls));
     DEFINE(VCPU_INFO, offsetof(struct vcpu, evtchn.info));

@@ -137,6 +137,6 @@ void boot_main(uint32_t info)
 
     paging_init();
     switch_stack((uint64_t)(STACKS_BASE + STACK_BLOCK_SIZE -
-                            sizeof(struct cpu) - sizeof(struct cpu_user_regs)),
+                            sizeof(struct cpu)),
                  hv_main);
 }

@@ -92,8 +92,7 @@ static void init_idt(void)
 /* Stacks grow down from the end of their page (layout.h). */
 static void init_tss(struct cpu *c, uint64_t block)
 {
-    c->tss.rsp0 = (uint64_t)c - sizeof(struct cpu_user_regs) +
-                  offsetof(struct cpu_user_regs, es);
+    c->tss.rsp0 = (uint64_t)c;
     c->tss.ist[IST_DF - 1] = block + 2 * PAGE_SIZE;
     c->tss.ist[IST_MC - 1] = block + 4 * PAGE_SIZE;
     c->tss.ist[IST_NMI - 1] = block + 6 * PAGE_SIZE;
@@ -345,7 +344,6 @@ void cpu_switch_from(struct vcpu *prev)
 {
     if (prev->arch.runstate_area)
         vcpu_runstate_write(prev);
-    prev->regs = *current_regs();
     save_segments(&prev->arch);
     fpu_save(prev);
     if (uses_breakpoints(prev))
@@ -391,7 +389,6 @@ void cpu_switch_to(struct vcpu *next)
     fpu_restore(next);
     if (uses_breakpoints(next))
         cpu_load_debug_registers(next);
-    *current_regs() = next->regs;
     if (next->arch.runstate_area)
         vcpu_runstate_write(next);
 }

@@ -1,9 +1,8 @@
 /*
  * A CPU: its stacks, its descriptor tables, and what it runs.
  *
- * struct cpu stands at the very top of the CPU's stack block (layout.h), and
- * the frame of the guest's registers right under it, so entry.asm reaches
- * both from rsp by constants.  GS is never the hypervisor's.
+ * struct cpu stands at the very top of the CPU's stack block (layout.h), so
+ * that it is found from rsp.  GS is never the hypervisor's.
  */
 #ifndef X86_CPU_H
 #define X86_CPU_H
@@ -25,7 +24,7 @@
 #define HV_TSS       0xe040 /* 16 bytes a CPU */
 #define HV_LDT       0xe300 /* 16 bytes a CPU */
 
-/* entry_vector of a frame that came by SYSCALL: may return by SYSRET. */
+/* entry_vector of registers saved by SYSCALL: may return by SYSRET. */
 #define TRAP_SYSCALL 0x100
 
 struct tss {
@@ -52,6 +51,7 @@ struct cpu {
     struct vcpu *current; /* NULL while idle */
     uint32_t id, apic_id;
     uint32_t need_resched; /* look for another vCPU on the way out */
+    uint64_t guest_rsp;    /* entry.asm's, for a few instructions */
     uint32_t raised;       /* virqs that the initial domain is to get */
     uint32_t preempt_checks; /* by hypercall_preempt_check */
     uint32_t gdt_vcpu;     /* whose slot GDTR points at; ~0: the image's */
@@ -89,7 +89,7 @@ static inline struct vcpu *current_vcpu(void)
 /* The registers of the guest that this CPU runs. */
 static inline struct cpu_user_regs *current_regs(void)
 {
-    return (struct cpu_user_regs *)this_cpu() - 1;
+    return &current_vcpu()->regs;
 }
 
 /* Bring up this CPU: tables, control registers, FPU, SYSCALL. */

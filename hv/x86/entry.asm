@@ -1,22 +1,19 @@
 ; Every way into the hypervisor, and the two ways out.
 ;
-; One frame a CPU, struct cpu_user_regs, right below struct cpu at the top of
-; the CPU's stack block (layout.h):
+; A guest's registers are saved in its struct vcpu, which begins with them:
 ;
-;     +REGS_SIZE  struct cpu
-;     +REGS_ES    es ds fs gs        filled in by C when it switches vCPUs
-;     +REGS_RIP   rip cs rflags rsp ss    <- rsp0 points behind ss
-;     +REGS_VECTOR-4  error code, vector (two dwords)
-;     +0          r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi
+;     REGS_ES     es ds fs gs        filled in by C when it switches vCPUs
+;     REGS_RIP    rip cs rflags rsp ss
+;     REGS_VECTOR-4  error code, vector (two dwords)
+;     0           r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi
 ;
+; so that another vCPU is put on the CPU by changing one pointer.  The stack
+; is the CPU's, empty at each entry: rsp is then the address of struct cpu.
 ; A hypercall saves only what C may change (and leaves rbx, rbp, r12-r15 in
-; their registers until the slow way out needs them in the frame); every
-; other entry saves all.  Interrupts are off throughout.
+; their registers until the slow way out needs them saved); every other entry
+; saves all.  Interrupts are off throughout.
 
 %include "asm_offsets.inc"
-
-%define F_CURRENT       REGS_SIZE + CPU_CURRENT
-%define F_NEED_RESCHED  REGS_SIZE + CPU_NEED_RESCHED
 
 extern cpu_stacks, hypercall_table
 extern hypercall_unknown, hypercall_refused, syscall_from_user
@@ -52,13 +49,22 @@ __SECT__
         push    r15
 %endmacro
 
-%macro LOAD_CALLEE_SAVED 0
-        mov     rbx, [rsp + REGS_RBX]
-        mov     rbp, [rsp + REGS_RBP]
-        mov     r12, [rsp + REGS_R12]
-        mov     r13, [rsp + REGS_R13]
-        mov     r14, [rsp + REGS_R14]
-        mov     r15, [rsp + REGS_R15]
+%macro LOAD_CALLEE_SAVED 1      ; from the registers at %1
+        mov     rbx, [%1 + REGS_RBX]
+        mov     rbp, [%1 + REGS_RBP]
+        mov     r12, [%1 + REGS_R12]
+        mov     r13, [%1 + REGS_R13]
+        mov     r14, [%1 + REGS_R14]
+        mov     r15, [%1 + REGS_R15]
+%endmacro
+
+%macro SAVE_CALLEE_SAVED 1
+        mov     [%1 + REGS_RBX], rbx
+        mov     [%1 + REGS_RBP], rbp
+        mov     [%1 + REGS_R12], r12
+        mov     [%1 + REGS_R13], r13
+        mov     [%1 + REGS_R14], r14
+        mov     [%1 + REGS_R15], r15
 %endmacro
 
 ; The guest's flags are not ours: no AC, NT, TF, DF, IF in here.
@@ -67,15 +73,15 @@ __SECT__
         popfq
 %endmacro
 
-; Is there a reason for the slow way out?  Clobbers rdi.
+; The vCPU in rdi.  Is there a reason for the slow way out?  Clobbers rdx.
 %macro CHECK_EXIT_WORK 1
-        cmp     dword [rsp + F_NEED_RESCHED], 0
+        mov     rdi, [rsp + CPU_CURRENT]
+        cmp     dword [rsp + CPU_NEED_RESCHED], 0
         jne     %1
-        mov     rdi, [rsp + F_CURRENT]
-        mov     rdi, [rdi + VCPU_INFO]
-        movzx   edi, word [rdi]         ; pending in 1..255 and mask 0?
-        dec     edi
-        cmp     edi, 0xfe
+        mov     rdx, [rdi + VCPU_INFO]
+        movzx   edx, word [rdx]         ; pending in 1..255 and mask 0?
+        dec     edx
+        cmp     edx, 0xfe
         jbe     %1
 %endmacro
 
@@ -83,7 +89,7 @@ section .text
 
 ; ---- SYSCALL ---------------------------------------------------------------
 ;
-; LSTAR of CPU n is stub n, which knows that CPU's frame by its address.
+; LSTAR of CPU n is stub n, which knows that CPU's stack by its address.
 ;
 ;   in   rax = hypercall number; rdi rsi rdx r10 r8 = arguments
 ;        rcx = guest rip; r11 = guest rflags; rsp = still the guest's
@@ -95,26 +101,35 @@ align 64
 syscall_stubs:
 %assign n 0
 %rep MAX_CPUS
-%assign frame (n + 1) * STACK_BLOCK_SIZE - CPU_SIZE - REGS_SIZE
+%assign cpu (n + 1) * STACK_BLOCK_SIZE - CPU_SIZE
         align   32
-        mov     [rel cpu_stacks + frame + REGS_RSP], rsp
-        lea     rsp, [rel cpu_stacks + frame + REGS_RSP]
+        mov     [rel cpu_stacks + cpu + CPU_GUEST_RSP], rsp
+        lea     rsp, [rel cpu_stacks + cpu]
         jmp     near syscall_entry
 %assign n n + 1
 %endrep
 
 align 64
 syscall_entry:
-        mov     qword [rsp + 8], GUEST_SS
-        push    r11
-        push    GUEST_CS
-        push    rcx
-        sub     rsp, 8
-        mov     dword [rsp + 4], TRAP_SYSCALL
-        PUSH_CALLER_SAVED
-        sub     rsp, 6 * 8
+        push    rdi
+        mov     rdi, [rsp + 8 + CPU_CURRENT]
+        pop     qword [rdi + REGS_RDI]
+        mov     [rdi + REGS_RIP], rcx
+        mov     [rdi + REGS_RCX], rcx
+        mov     [rdi + REGS_RFLAGS], r11
+        mov     [rdi + REGS_R11], r11
+        mov     rcx, [rsp + CPU_GUEST_RSP]
+        mov     [rdi + REGS_RSP], rcx
+        mov     qword [rdi + REGS_CS], GUEST_CS
+        mov     qword [rdi + REGS_SS], GUEST_SS
+        mov     dword [rdi + REGS_VECTOR], TRAP_SYSCALL
+        mov     [rdi + REGS_RSI], rsi
+        mov     [rdi + REGS_RDX], rdx
+        mov     [rdi + REGS_RAX], rax
+        mov     [rdi + REGS_R8], r8
+        mov     [rdi + REGS_R9], r9
+        mov     [rdi + REGS_R10], r10
 
-        mov     rdi, [rsp + F_CURRENT]
         cmp     byte [rdi + VCPU_KERNEL_MODE], 0
         je      .from_user
         inc     qword [rdi + VCPU_HYPERCALLS]
@@ -124,7 +139,7 @@ syscall_entry:
         mov     r8, r10
         mov     rcx, rdx
         mov     rdx, rsi
-        mov     rsi, [rsp + REGS_RDI]
+        mov     rsi, [rdi + REGS_RDI]
         lea     r10, [rel hypercall_table]
         call    [r10 + rax * 8]
 .result:
@@ -134,13 +149,8 @@ syscall_entry:
         CHECK_EXIT_WORK .slow
         jmp     return_to_guest
 
-.slow:  mov     [rsp + REGS_RAX], rax
-        mov     [rsp + REGS_RBX], rbx
-        mov     [rsp + REGS_RBP], rbp
-        mov     [rsp + REGS_R12], r12
-        mov     [rsp + REGS_R13], r13
-        mov     [rsp + REGS_R14], r14
-        mov     [rsp + REGS_R15], r15
+.slow:  mov     [rdi + REGS_RAX], rax
+        SAVE_CALLEE_SAVED rdi
         xor     ebp, ebp
         jmp     do_exit_work
 
@@ -154,71 +164,73 @@ syscall_entry:
         jmp     .result
 
 .from_user:
-        mov     [rsp + REGS_RBX], rbx   ; to the guest kernel's handler
-        mov     [rsp + REGS_RBP], rbp
-        mov     [rsp + REGS_R12], r12
-        mov     [rsp + REGS_R13], r13
-        mov     [rsp + REGS_R14], r14
-        mov     [rsp + REGS_R15], r15
-        mov     rdi, rsp
+        SAVE_CALLEE_SAVED rdi           ; to the guest kernel's handler
         call    syscall_from_user
         jmp     exit_all
 
 ; ---- Out -------------------------------------------------------------------
 
-; All registers are in the frame.
+; All registers are saved.
 exit_all:
         CHECK_EXIT_WORK do_exit_work
-        LOAD_CALLEE_SAVED
-        mov     rax, [rsp + REGS_RAX]
+        LOAD_CALLEE_SAVED rdi
+        mov     rax, [rdi + REGS_RAX]
         jmp     return_to_guest
 
 do_exit_work:
-        call    exit_work               ; may put another vCPU in the frame
-        LOAD_CALLEE_SAVED
-        mov     rax, [rsp + REGS_RAX]
+        call    exit_work               ; may put another vCPU on the CPU
+        mov     rdi, [rsp + CPU_CURRENT]
+        LOAD_CALLEE_SAVED rdi
+        mov     rax, [rdi + REGS_RAX]
 
-; rax, rbx, rbp, r12-r15 are the guest's already.
+; To the vCPU in rdi.  rax, rbx, rbp, r12-r15 are the guest's already.
 return_to_guest:
-        mov     r8, [rsp + REGS_R8]
-        mov     r9, [rsp + REGS_R9]
-        mov     r10, [rsp + REGS_R10]
-        mov     rsi, [rsp + REGS_RSI]
-        mov     rdi, [rsp + REGS_RDI]
-        test    dword [rsp + REGS_VECTOR], TRAP_SYSCALL
+        mov     r8, [rdi + REGS_R8]
+        mov     r9, [rdi + REGS_R9]
+        mov     r10, [rdi + REGS_R10]
+        mov     rsi, [rdi + REGS_RSI]
+        test    dword [rdi + REGS_VECTOR], TRAP_SYSCALL
         jz      .iret
         ; SYSRET faults in ring 0 on a non-canonical rcx (row X1).
-        mov     rcx, [rsp + REGS_RIP]
+        mov     rcx, [rdi + REGS_RIP]
         mov     rdx, rcx
         sar     rdx, 47
         inc     rdx
         cmp     rdx, 1
         ja      .iret
-        mov     rdx, [rsp + REGS_RDX]
-        mov     r11, [rsp + REGS_RFLAGS]
-        mov     rsp, [rsp + REGS_RSP]
+        mov     rdx, [rdi + REGS_RDX]
+        mov     r11, [rdi + REGS_RFLAGS]
+        mov     rsp, [rdi + REGS_RSP]
+        mov     rdi, [rdi + REGS_RDI]
         o64 sysret
 
-.iret:  mov     rdx, [rsp + REGS_RDX]
-        mov     rcx, [rsp + REGS_RCX]
-        mov     r11, [rsp + REGS_R11]
-        add     rsp, REGS_RIP
+.iret:  push    qword [rdi + REGS_SS]
+        push    qword [rdi + REGS_RSP]
+        push    qword [rdi + REGS_RFLAGS]
+        push    qword [rdi + REGS_CS]
+        push    qword [rdi + REGS_RIP]
+        mov     rdx, [rdi + REGS_RDX]
+        mov     rcx, [rdi + REGS_RCX]
+        mov     r11, [rdi + REGS_R11]
+        mov     rdi, [rdi + REGS_RDI]
 iret_to_guest:
         iretq
         EX_TABLE iret_to_guest, return_to_guest.bad_frame
 return_to_guest.bad_frame:
-        push    0                       ; the fault's own frame lay over ours
-        PUSH_ALL
+        add     rsp, 5 * 8
+        mov     rdi, [rsp + CPU_CURRENT]
+        mov     [rdi + REGS_RAX], rax   ; the rest is as it was loaded
+        SAVE_CALLEE_SAVED rdi
         xor     ebp, ebp
         call    bad_guest_frame
         jmp     do_exit_work
 
 ; void cpu_start_guests(void): from boot, when vCPUs wait in the run queue.
-; The stack below the frame is abandoned.
+; The stack of boot is abandoned.
 global cpu_start_guests
 cpu_start_guests:
         and     rsp, -STACK_BLOCK_SIZE
-        add     rsp, STACK_BLOCK_SIZE - CPU_SIZE - REGS_SIZE
+        add     rsp, STACK_BLOCK_SIZE - CPU_SIZE
         xor     ebp, ebp
         jmp     do_exit_work
 
@@ -246,18 +258,13 @@ align 16
 trap_entry:
         PUSH_ALL
         CLEAN_FLAGS
-        mov     rdi, rsp
         test    byte [rsp + REGS_CS], 3
-        jz      .from_hv
-.from_guest:
-        xor     ebp, ebp                ; a backtrace ends here
-        call    trap_from_guest
-        jmp     exit_all
-
-.from_hv:
+        jnz     trap_by_guest
+trap_by_hv:
+        mov     rdi, rsp
         call    trap_from_hv
 restore_all:
-        LOAD_CALLEE_SAVED
+        LOAD_CALLEE_SAVED rsp
         mov     r11, [rsp + REGS_R11]
         mov     r10, [rsp + REGS_R10]
         mov     r9, [rsp + REGS_R9]
@@ -270,25 +277,31 @@ restore_all:
         add     rsp, REGS_RIP
         iretq
 
+; The guest's registers, at rsp on whatever stack, go where they belong.
+trap_by_guest:
+        mov     rsi, rsp
+        and     rsp, -STACK_BLOCK_SIZE
+        add     rsp, STACK_BLOCK_SIZE - CPU_SIZE
+        mov     rdi, [rsp + CPU_CURRENT]
+        mov     ecx, REGS_ES / 8
+        rep movsq
+        mov     rdi, [rsp + CPU_CURRENT]
+        xor     ebp, ebp                ; a backtrace ends here
+        call    trap_from_guest
+        jmp     exit_all
+
 ; #DB, NMI, #DF and #MC have stacks of their own.  A guest's #DB goes on as
 ; any trap does, on the main stack.
 ist_entry:
         PUSH_ALL
         CLEAN_FLAGS
-        mov     rdi, rsp
         cmp     dword [rsp + REGS_VECTOR], 1
         jne     .on_ist
         test    byte [rsp + REGS_CS], 3
-        jz      trap_entry.from_hv
-        mov     rsi, rsp
-        and     rsp, -STACK_BLOCK_SIZE
-        add     rsp, STACK_BLOCK_SIZE - CPU_SIZE - REGS_SIZE
-        mov     rdi, rsp
-        mov     ecx, REGS_ES / 8
-        rep movsq
-        mov     rdi, rsp
-        jmp     trap_entry.from_guest
+        jz      trap_by_hv
+        jmp     trap_by_guest
 .on_ist:
+        mov     rdi, rsp
         call    trap_on_ist
         jmp     restore_all
 

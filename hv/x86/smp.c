@@ -52,8 +52,7 @@ static bool start(unsigned int id)
     unsigned int before = read_once(&nr_cpus);
 
     write_once(&ap_stack, STACKS_BASE + (uint64_t)(id + 1) * STACK_BLOCK_SIZE -
-                              sizeof(struct cpu) -
-                              sizeof(struct cpu_user_regs));
+                              sizeof(struct cpu));
     kick_alive(id);
     while (read_once(&nr_cpus) == before && now() < deadline)
         __builtin_ia32_pause();
