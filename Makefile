@@ -153,7 +153,7 @@ run-grub:
 PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c $(wildcard evtchn/*.c rings/*.c) \
   $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) hv/evtchn_glue.c \
   $(wildcard hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c hv/x86/mmu_grant.c \
-    hv/x86/start_of_day.c hv/x86/insn.c) \
+    hv/x86/insn.c) \
   $(wildcard guests/control/store_node.c guests/control/store_draft.c) \
   $(addprefix guests/control/,verdict.c store_tree.c store_ops.c text.c words.c \
     emit.c json.c) \

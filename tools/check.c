@@ -13,12 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/elf.h"
+#include "lib/errno.h"
+#include "lib/start_of_day.h"
 #include "tools/bzimage.h"
 #include "tools/check.h"
 
-#define MODULES_MOST   64u /* as the hypervisor's table */
-#define DEFAULT_MEMORY (16ull << 20)
+#define MODULES_MOST 64u /* as the hypervisor's table */
+#define PAGE_SIZE    4096u
 /* The hypervisor with its tables, GRUB and the firmware. */
 #define MACHINE_OVERHEAD (48ull << 20)
 #define LINE_SIZE        1024u /* what the hypervisor keeps of a line */
@@ -235,36 +236,6 @@ static bool unpack_kernel(struct system *system, struct system_file *file,
     return good;
 }
 
-static void check_domain_image(struct system *system,
-                               const struct system_domain *domain)
-{
-    const struct system_file *file = domain->file;
-    struct place place = domain->module->file_place;
-    struct elf_image elf;
-    const char *why = "";
-    uint8_t *bytes;
-
-    if (!unpack_kernel(system, known_file(system, file->name), place))
-        return;
-    bytes = map_file(file);
-    if (!bytes) {
-        if (!file->missing)
-            find(system, place, "'%s' cannot be read or is empty", file->path);
-        return;
-    }
-    if (file->size > 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
-        find(system, place, "'%s' is compressed; gunzip it first", file->path);
-    else if (elf_parse(&elf, bytes, file->size, &why))
-        find(system, place, "'%s' is no Xen PV64 kernel: %s", file->path, why);
-    else if (elf.high - elf.virt_base > domain->memory)
-        find(system, place,
-             "'%s' needs %llu MiB for its segments; mem= gives %llu MiB",
-             file->path,
-             (unsigned long long)((elf.high - elf.virt_base) >> 20) + 1,
-             (unsigned long long)(domain->memory >> 20));
-    munmap(bytes, file->size);
-}
-
 /* ---- Lines. -------------------------------------------------------------- */
 
 /* Blank out the word at a column, so that the rest can be looked at. */
@@ -363,7 +334,7 @@ static void add_domain(struct system *system, size_t entry,
         .module = module,
         .args = *args,
         .file = file,
-        .memory = args->mem ? args->mem : DEFAULT_MEMORY,
+        .memory = start_of_day_pages(args->mem, 0) * PAGE_SIZE,
     };
 }
 
@@ -413,16 +384,59 @@ static void pair_ramdisk(struct system *system, size_t entry,
         return;
     }
     domain->ramdisk = file;
-    if (!domain->args.mem)
-        domain->memory += file->size; /* mem= is all a domain has */
-    else if (domain->file->size + file->size > domain->memory)
-        find(system, word_place(domain->module, "mem="),
-             "domain '%s' has %llu MiB, too little for its ramdisk of %llu MiB "
-             "(without mem= it gets the ramdisk on top)",
-             domain->args.name, (unsigned long long)(domain->memory >> 20),
-             (unsigned long long)(file->size >> 20));
+    domain->memory =
+        start_of_day_pages(domain->args.mem, file->size) * PAGE_SIZE;
     if (!system->first_ramdisk)
         system->first_ramdisk = file;
+}
+
+/* By the very plan that the hypervisor will build it by. */
+static void check_fit(struct system *system, const struct system_domain *domain,
+                      bool initial, const struct elf_image *elf)
+{
+    uint64_t ramdisk_size = domain->ramdisk ? domain->ramdisk->size : 0;
+    struct start_of_day plan;
+    const char *why = "";
+    int rc = start_of_day_plan(&plan, elf, domain->memory / PAGE_SIZE,
+                               ramdisk_size, !initial, &why);
+
+    if (rc == -ENOMEM)
+        find(system, word_place(domain->module, "mem="),
+             "domain '%s' has %llu KiB of memory, its start needs %llu%s",
+             domain->args.name, (unsigned long long)(domain->memory >> 10),
+             (unsigned long long)plan.used * (PAGE_SIZE >> 10),
+             domain->args.mem && ramdisk_size ?
+                 " (without mem= it gets the ramdisk on top)" :
+                 "");
+    else if (rc)
+        find(system, domain->module->file_place, "'%s': %s",
+             domain->file->path, why);
+}
+
+static void check_domain_image(struct system *system,
+                               const struct system_domain *domain, bool initial)
+{
+    const struct system_file *file = domain->file;
+    struct place place = domain->module->file_place;
+    struct elf_image elf;
+    const char *why = "";
+    uint8_t *bytes;
+
+    if (!unpack_kernel(system, known_file(system, file->name), place))
+        return;
+    bytes = map_file(file);
+    if (!bytes) {
+        if (!file->missing)
+            find(system, place, "'%s' cannot be read or is empty", file->path);
+        return;
+    }
+    if (file->size > 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
+        find(system, place, "'%s' is compressed; gunzip it first", file->path);
+    else if (elf_parse(&elf, bytes, file->size, &why))
+        find(system, place, "'%s' is no Xen PV64 kernel: %s", file->path, why);
+    else
+        check_fit(system, domain, initial, &elf);
+    munmap(bytes, file->size);
 }
 
 /* A backend's ramdisk is its disk, and disks have whole sectors. */
@@ -592,7 +606,7 @@ static void check_entry(struct system *system, const struct options *options,
     read_modules(system, options, index);
 
     for (size_t i = first; i < system->nr_domains; i++) {
-        check_domain_image(system, &system->domains[i]);
+        check_domain_image(system, &system->domains[i], i == first);
         check_devices(system, &system->domains[i]);
         check_channel_names(system, &system->domains[i]);
         check_cpus(system, &system->domains[i], options->cpus);

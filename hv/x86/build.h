@@ -9,9 +9,9 @@
 #define X86_BUILD_H
 
 #include "hv/domain.h"
-#include "lib/elf.h"
 #include "hv/modules.h"
-#include "hv/x86/start_of_day.h"
+#include "lib/elf.h"
+#include "lib/start_of_day.h"
 
 struct build {
     const struct module *module;

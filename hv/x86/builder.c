@@ -23,8 +23,6 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define DEFAULT_MEM (16ULL << 20)
-
 _Static_assert(sizeof(struct start_info) <= PAGE_SIZE, "one page");
 
 __attribute__((format(printf, 3, 4))) static int fail(struct build *b, int rc,
@@ -59,18 +57,10 @@ static uint64_t ramdisk_size(const struct build *b)
     return b->module->ramdisk ? b->module->ramdisk->size : 0;
 }
 
-static uint64_t wanted_pages(const struct build *b)
-{
-    uint64_t bytes = b->args->mem;
-
-    if (bytes == 0)
-        bytes = DEFAULT_MEM + ramdisk_size(b) + PAGE_SIZE - 1;
-    return bytes >> PAGE_SHIFT;
-}
-
 static int check_image(struct build *b)
 {
-    uint64_t nr_pages = wanted_pages(b), free = alloc_free_pages();
+    uint64_t nr_pages = start_of_day_pages(b->args->mem, ramdisk_size(b));
+    uint64_t free = alloc_free_pages();
     const char *why = "";
     int rc;
 

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "hv/x86/start_of_day.h"
+#include "lib/start_of_day.h"
 #include "lib/errno.h"
 
 #define PAGE  4096ULL

@@ -1,10 +1,13 @@
 /* The arithmetic of start_of_day.h; no memory is touched here. */
-#include "hv/x86/start_of_day.h"
+#include "lib/start_of_day.h"
 
-#include "hv/x86/layout.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 
+#define DEFAULT_MEM (16ULL << 20)
+#define PAGE_SHIFT  12
+#define PAGE_SIZE   4096ULL
+#define HV_END      0xffff880000000000ULL /* of what is never a guest's */
 #define MIB_4       0x400000ULL
 #define SLACK       0x80000ULL /* behind the stack */
 #define LOWER_END   (1ULL << 47)
@@ -18,7 +21,12 @@ static uint64_t pages(uint64_t bytes)
 
 static uint64_t page_up(uint64_t address)
 {
-    return (address + PAGE_SIZE - 1) & -(uint64_t)PAGE_SIZE;
+    return (address + PAGE_SIZE - 1) & -PAGE_SIZE;
+}
+
+uint64_t start_of_day_pages(uint64_t mem, uint64_t ramdisk_size)
+{
+    return mem ? mem >> PAGE_SHIFT : pages(DEFAULT_MEM + ramdisk_size);
 }
 
 /* Page tables below L4 that mapping [start, end) takes. */

@@ -7,12 +7,14 @@
  * tables, the stack; all of it ends on 4 MiB with at least 512 KiB to spare.
  * A ramdisk that need not be mapped and a p2m list that has a place of its
  * own (INIT_P2M) have the frames behind that.
+ *
+ * The hypervisor builds by it, and the host tool checks by it beforehand that
+ * a domain fits in its memory.
  */
-#ifndef X86_START_OF_DAY_H
-#define X86_START_OF_DAY_H
+#ifndef LIB_START_OF_DAY_H
+#define LIB_START_OF_DAY_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/elf.h"
@@ -33,6 +35,10 @@ struct start_of_day {
     uint64_t p2m_table_pfn, p2m_tables;  /* page tables for INIT_P2M alone */
     uint64_t used;                       /* frames below this one are taken */
 };
+
+/* Pages of a domain whose line gives it @mem bytes (0: no mem=, then it gets
+ * its ramdisk of so many bytes on top of 16 MiB). */
+uint64_t start_of_day_pages(uint64_t mem, uint64_t ramdisk_size);
 
 /*
  * Lay out a domain of @nr_pages with a ramdisk of @ramdisk_size bytes.
