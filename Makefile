@@ -60,11 +60,22 @@ $(B)/hv/%.o: %.c
 $(B)/hv/belfry.lds: hv/x86/belfry.lds.S hv/x86/layout.h
 	@mkdir -p $(@D)
 	gcc -E -P -x c -I. -D__LINKER__ $< -o $@
+
+# Programs are linked twice: the second time with the list of the functions of
+# the first result, $(1), as $(1).symbols.o, for backtraces.
+LD := ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
+  --no-warn-rwx-segments --build-id=none
+define list_symbols
+nm $(1) | grep -i ' t ' | sort > $(1).symbols
+	objcopy -I binary -O elf64-x86-64 --rename-section \
+	  .data=.symbols,alloc,load,readonly,data,contents $(1).symbols $(1).symbols.o
+endef
 $(B)/belfry.debug: $(HV_OBJ) $(B)/hv/belfry.lds
-	ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
-	  --no-warn-rwx-segments --build-id=none -T $(B)/hv/belfry.lds $(HV_OBJ) -o $@
+	$(LD) -T $(B)/hv/belfry.lds $(HV_OBJ) -o $@
+	$(call list_symbols,$@)
+	$(LD) -T $(B)/hv/belfry.lds $(HV_OBJ) $@.symbols.o -o $@
 $(B)/belfry.elf: $(B)/belfry.debug
-	objcopy --strip-debug $< $@
+	objcopy --strip-all $< $@
 
 # ---- Guests: one directory each; guests/lib, rings and lib as one library. --
 GUEST_DIRS  := $(filter-out guests/lib/ guests/drivers/,$(wildcard guests/*/)) \
@@ -85,10 +96,8 @@ $(B)/libguest.a: $(GLIB_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
-# $(1) the guest's name: its directory is in guests/ or tests/guest/.  Linked
-# twice: the second time with the list of its functions, for backtraces.
-GUEST_LD := ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \
-  --no-warn-rwx-segments --build-id=none -T guests/lib/guest.lds -u guest_start \
+# $(1) the guest's name: its directory is in guests/ or tests/guest/.
+GUEST_LD := $(LD) -T guests/lib/guest.lds -u guest_start \
   --whole-archive $(B)/guest/guests/lib/entry.asm.o --no-whole-archive
 define guest_rule
 $(B)/guests/$(1).elf: $(call obj,guest,$(wildcard guests/$(1)/*.c tests/guest/$(1)/*.c \
@@ -96,10 +105,8 @@ $(B)/guests/$(1).elf: $(call obj,guest,$(wildcard guests/$(1)/*.c tests/guest/$(
     $(B)/libguest.a guests/lib/guest.lds
 	@mkdir -p $$(@D)
 	$$(GUEST_LD) $$(filter %.o %.a,$$^) -o $$@.debug
-	nm $$@.debug | grep -i ' t ' | sort > $$@.symbols
-	objcopy -I binary -O elf64-x86-64 --rename-section \
-	  .data=.symbols,alloc,load,readonly,data,contents $$@.symbols $$@.symbols.o
-	$$(GUEST_LD) $$@.symbols.o $$(filter %.o %.a,$$^) -o $$@.debug
+	$$(call list_symbols,$$@.debug)
+	$$(GUEST_LD) $$@.debug.symbols.o $$(filter %.o %.a,$$^) -o $$@.debug
 	objcopy --strip-debug $$@.debug $$@
 endef
 $(foreach g,$(GUEST_NAMES),$(eval $(call guest_rule,$(g))))

@@ -4,6 +4,7 @@
  * Invariant: the last ENDED_MAX are kept, the n-th ever at n modulo that.
  */
 #include "guests/control/domains.h"
+#include "lib/exception.h"
 
 static struct ended ended[ENDED_MAX];
 static unsigned int nr_ended; /* ever */
@@ -40,37 +41,10 @@ const struct ended *ended_by_id(uint32_t id, uint64_t generation)
 
 /* ---- Describing. ---- */
 
-static const char *vector_name(uint32_t vector)
-{
-    static const char *const names[] = { "divide error",
-                                         "debug exception",
-                                         "NMI",
-                                         "breakpoint",
-                                         "overflow",
-                                         "bound range exceeded",
-                                         "invalid opcode",
-                                         "device not available",
-                                         "double fault",
-                                         "exception 9",
-                                         "invalid TSS",
-                                         "segment not present",
-                                         "stack fault",
-                                         "general protection",
-                                         "page fault",
-                                         "exception 15",
-                                         "x87 error",
-                                         "alignment check",
-                                         "machine check",
-                                         "SIMD error" };
-
-    return vector < sizeof(names) / sizeof(names[0]) ? names[vector]
-                                                     : "exception";
-}
-
 /* "crashed: page fault at 0x8 in handle_request+0x1c (reason)" */
 static void describe_crash(const struct belfry_domain *i, char *to, size_t size)
 {
-    const char *what = vector_name(i->crash_vector);
+    const char *what = exception_name(i->crash_vector);
     char at[32] = "", where[80] = "", text[104] = "";
 
     if (i->crash_vector == 14)

@@ -6,52 +6,20 @@
  * pointer is followed only inside the stack and only upward.
  */
 #include "guests/lib/internal.h"
+#include "lib/exception.h"
+#include "lib/symbols.h"
 
 #define BREAKPOINT 3
 
 static trap_fn *trap_handlers[20];
 
-/* ---- Symbols: the lines of nm, sorted by address, put into the image by a
- * second link: "0000000040001000 T guest_start". ---- */
-
-static uint64_t line_address(const char *line)
-{
-    char digits[19] = "0x";
-    uint64_t address;
-
-    memcpy(digits + 2, line, 16);
-    return number_parse(digits, &address) ? address : UINT64_MAX;
-}
-
-/* The line of the last function at or before @address, or NULL. */
-static const char *symbol_line(uint64_t address)
-{
-    const char *found = NULL, *line = symbols_begin;
-
-    while (line < symbols_end) {
-        const char *end = memchr(line, '\n', (size_t)(symbols_end - line));
-
-        if (!end || end - line < 20 || line_address(line) > address)
-            break;
-        found = line;
-        line = end + 1;
-    }
-    return found;
-}
-
 static void print_address(uint64_t address)
 {
-    const char *line = NULL, *name;
+    char name[96] = "";
 
     if (address >= (uint64_t)image_begin && address < (uint64_t)text_end)
-        line = symbol_line(address);
-    if (!line) {
-        printf("  %#lx\n", address);
-        return;
-    }
-    name = line + 19;
-    printf("  %#lx %.*s+%#lx\n", address, (int)(strchr(name, '\n') - name),
-           name, address - line_address(line));
+        symbol_format(name, sizeof(name), symbols_begin, symbols_end, address);
+    printf("  %#lx %s\n", address, name);
 }
 
 static bool on_stack(uint64_t address)
@@ -106,23 +74,11 @@ void panic(const char *fmt, ...)
     end_report();
 }
 
+/* The failsafe callback comes as a vector behind the exceptions'. */
 static const char *trap_name(uint64_t vector)
 {
-    static const char *const names[20] = {
-        [0] = "divide error",          [1] = "debug",
-        [3] = "breakpoint",            [4] = "overflow",
-        [5] = "bound",                 [6] = "invalid opcode",
-        [7] = "no FPU",                [8] = "double fault",
-        [10] = "invalid TSS",          [11] = "segment not present",
-        [12] = "stack fault",          [13] = "general protection",
-        [14] = "page fault",           [16] = "FPU error",
-        [17] = "alignment check",      [18] = "machine check",
-        [19] = "SIMD error",
-    };
-
-    if (vector < 20 && names[vector])
-        return names[vector];
-    return "segment register not loaded";
+    return vector < 20 ? exception_name((uint32_t)vector)
+                       : "segment register not loaded";
 }
 
 static void print_registers(const struct trap_regs *r)

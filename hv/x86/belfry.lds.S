@@ -2,7 +2,8 @@
  * The image: loaded at 2 MiB, where both BIOS and OVMF leave memory free,
  * and running at IMAGE_BASE + its machine address.  The boot part runs at
  * its machine address.  Each part starts on a page of its own, so that
- * paging.c can give it exact permissions.
+ * paging.c can give it exact permissions.  The text comes first: the list of
+ * its functions, which a second link adds to the read-only data, stays true.
  */
 #include "hv/x86/layout.h"
 
@@ -31,6 +32,9 @@ SECTIONS
 
     .rodata : AT(ADDR(.rodata) - IMAGE_BASE) {
         *(.rodata .rodata.*)
+        symbols_begin = .;
+        KEEP(*(.symbols))
+        symbols_end = .;
         . = ALIGN(8);
         ex_table_start = .;
         KEEP(*(.ex_table))

@@ -7,7 +7,6 @@
 #include "hv/console.h"
 #include "hv/machine.h"
 #include "hv/modules.h"
-#include "hv/x86/backtrace.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/page.h"
 #include "hv/x86/serial.h"
@@ -19,7 +18,6 @@ enum {
     TAG_END = 0,
     TAG_MODULE = 3,
     TAG_MEMORY_MAP = 6,
-    TAG_ELF_SECTIONS = 9,
     TAG_RSDP_V1 = 14,
     TAG_RSDP_V2 = 15,
 };
@@ -45,12 +43,6 @@ struct memory_map_entry {
     uint32_t type, reserved;
 };
 #define MEMORY_RAM 1u
-
-struct tag_elf_sections {
-    struct tag tag;
-    uint32_t count, entry_size, names;
-    uint8_t headers[];
-};
 
 struct tag_rsdp {
     struct tag tag;
@@ -99,16 +91,6 @@ static void read_modules(void)
     }
 }
 
-/* GRUB has loaded the symbol table too: for backtraces. */
-static void read_symbols(void)
-{
-    const struct tag_elf_sections *s = find_tag(TAG_ELF_SECTIONS, NULL);
-
-    if (s)
-        backtrace_set_symbols(s->headers, s->count, s->entry_size,
-                              boot_memory_reserve);
-}
-
 static const void *find_rsdp(void)
 {
     const struct tag_rsdp *t = find_tag(TAG_RSDP_V2, NULL);
@@ -131,7 +113,6 @@ void boot_main(uint32_t info)
     read_memory_map();
     boot_memory_reserve(0x200000, (uint64_t)image_end - IMAGE_BASE);
     boot_memory_reserve(info, (uint64_t)((const char *)tags_end - directmap));
-    read_symbols();
     read_modules();
     acpi_init(find_rsdp());
 

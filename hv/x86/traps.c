@@ -20,25 +20,14 @@
 #include "hv/x86/serial.h"
 #include "hv/x86/smp.h"
 #include "hv/x86/x86.h"
+#include "lib/exception.h"
 
-#define NR_EXCEPTIONS   32u
 #define PAGE_FAULT_USER 4u /* error code */
 /* Specialised for the event upcall, which is worth it. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define FRAME_MAX 64u /* bytes, with an error code */
 #define BOUNCED_AWAY                                                           \
     (EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT | EFLAGS_AC | EFLAGS_IOPL)
-
-static const char *const exception_name[NR_EXCEPTIONS] = {
-    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range",
-    "invalid opcode", "device not available", "double fault",
-    "coprocessor segment overrun", "invalid TSS", "segment not present",
-    "stack fault", "general protection", "page fault", "reserved",
-    "x87 error", "alignment check", "machine check", "SIMD error",
-    "virtualisation", "control protection", "reserved", "reserved",
-    "reserved", "reserved", "reserved", "reserved", "hypervisor injection",
-    "VMM communication", "security", "reserved",
-};
 
 static bool has_error_code(unsigned int vector)
 {
@@ -137,8 +126,7 @@ void guest_trap(struct vcpu *v, unsigned int vector, int64_t error)
     if (!t->address) {
         domain_crash_trap(v, vector, error < 0 ? 0 : (uint32_t)error,
                           vector == TRAP_PAGE_FAULT ? read_cr2() : 0,
-                          vector < NR_EXCEPTIONS ? exception_name[vector]
-                                                 : "interrupt");
+                          exception_name(vector));
         return;
     }
     guest_enter(v, &entry, error);
@@ -283,10 +271,8 @@ static void die(struct cpu_user_regs *r)
 
     console_begin_panic();
     printk("%s (vector %u, error %#x) in the hypervisor, CPU %u, running %s\n",
-           r->entry_vector < NR_EXCEPTIONS ? exception_name[r->entry_vector]
-                                           : "interrupt",
-           r->entry_vector, r->error_code, this_cpu()->id,
-           v ? v->domain->name : "nobody");
+           exception_name(r->entry_vector), r->entry_vector, r->error_code,
+           this_cpu()->id, v ? v->domain->name : "nobody");
     printk("rip %#018lx rsp %#018lx rflags %#lx cr2 %#018lx\n", r->rip, r->rsp,
            r->rflags, read_cr2());
     printk("rax %#018lx rbx %#018lx rcx %#018lx rdx %#018lx\n", r->rax, r->rbx,
