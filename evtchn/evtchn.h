@@ -229,13 +229,10 @@ void evtchn_totals(struct evtchn_domain *d, uint64_t *sent,
 
 /*
  * Recount: the states of all ports of @d agree with their peers' and with
- * the virq tables.  Returns the number of differences, described in turn to
- * report(ctx, text); *ports is increased by the ports looked at.  Nothing
- * else may run meanwhile.
+ * the virq tables.  Each difference goes to evtchn_hook_differs(); returns the
+ * number of ports looked at.  Nothing else may run meanwhile.
  */
-unsigned int evtchn_audit(struct evtchn_domain *d, uint64_t *ports,
-                          void (*report)(void *ctx, const char *text),
-                          void *ctx);
+uint32_t evtchn_audit(struct evtchn_domain *d);
 
 /*
  * ---- Hooks: implemented by the hypervisor (hv/evtchn_glue.c) and by tests.
@@ -258,5 +255,9 @@ void evtchn_hook_free_page(void *page);
 /* Why a call is being refused, for `belfry refused`, and the port, VIRQ, vCPU
  * or domain that it is about; text is static. */
 void evtchn_hook_reason(const char *text, uint32_t number);
+
+/* The audit found this of a port of @d. */
+void evtchn_hook_differs(struct evtchn_domain *d, uint32_t port,
+                         const char *what);
 
 #endif

@@ -7,7 +7,6 @@
 #include "evtchn/private.h"
 
 #include "hv/abi/belfry.h"
-#include "lib/format.h"
 #include "lib/string.h"
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -121,84 +120,64 @@ void evtchn_totals(struct evtchn_domain *d, uint64_t *sent, uint64_t *received)
 
 /* ---- The audit. ---- */
 
-struct audit {
-    struct evtchn_domain *domain;
-    void (*report)(void *ctx, const char *text);
-    void *ctx;
-    unsigned int differences;
-};
-
-static void differ(struct audit *a, uint32_t port, const char *what)
-{
-    char text[96];
-
-    format_string(text, sizeof(text), "port %u: %s", port, what);
-    a->report(a->ctx, text);
-    a->differences++;
-}
-
-static void audit_bound(struct audit *a, const struct evtchn *chn)
+static void audit_bound(struct evtchn_domain *d, const struct evtchn *chn)
 {
     const struct evtchn *peer = chn->u.remote.port;
 
     if (peer->state != EVTCHN_INTERDOMAIN || peer->u.remote.port != chn ||
-        peer->u.remote.domain != a->domain)
-        differ(a, chn->port, "its peer is not bound to it");
+        peer->u.remote.domain != d)
+        evtchn_hook_differs(d, chn->port, "its peer is not bound to it");
     else if (chn->u.remote.generation != chn->u.remote.domain->generation ||
              port_lookup(chn->u.remote.domain, peer->port) != peer)
-        differ(a, chn->port, "its peer is not the domain's it was bound to");
+        evtchn_hook_differs(d, chn->port,
+                            "its peer is not the domain's it was bound to");
 }
 
-static void audit_port(struct audit *a, uint32_t port)
+static void audit_port(struct evtchn_domain *d, uint32_t port)
 {
-    struct evtchn_domain *d = a->domain;
     struct evtchn *chn = port_at(d, port);
 
     if (chn->port != port)
-        differ(a, port, "its record bears another number");
+        evtchn_hook_differs(d, port, "its record bears another number");
     if (spin_is_locked(&chn->lock))
-        differ(a, port, "its lock was left held");
+        evtchn_hook_differs(d, port, "its lock was left held");
     if (chn->vcpu >= d->nr_vcpus)
-        differ(a, port, "it notifies a vCPU that does not exist");
+        evtchn_hook_differs(d, port, "it notifies a vCPU that does not exist");
     else if (chn->state == EVTCHN_INTERDOMAIN)
-        audit_bound(a, chn);
+        audit_bound(d, chn);
     else if (chn->state == EVTCHN_VIRQ &&
              *evtchn_virq_slot(d->vcpu[chn->vcpu], chn->u.virq) != port)
-        differ(a, port, "its VIRQ is bound to another port");
+        evtchn_hook_differs(d, port, "its VIRQ is bound to another port");
     else if (chn->state == EVTCHN_FREE && port < d->next_hint)
-        differ(a, port, "it is free and would never be found");
+        evtchn_hook_differs(d, port, "it is free and would never be found");
     if ((chn->state == EVTCHN_RESERVED) != (port == 0))
-        differ(a, port, "port 0 alone is reserved");
+        evtchn_hook_differs(d, port, "port 0 alone is reserved");
 }
 
-static void audit_virq(struct audit *a, uint32_t port, uint32_t virq)
+static void audit_virqs(struct evtchn_domain *d, const uint32_t *ports)
 {
-    const struct evtchn *chn = port_lookup(a->domain, port);
+    for (uint32_t virq = 0; virq < NR_VIRQS; virq++) {
+        const struct evtchn *chn = port_lookup(d, ports[virq]);
 
-    if (port != 0 &&
-        (chn == NULL || chn->state != EVTCHN_VIRQ || chn->u.virq != virq))
-        differ(a, port, "a VIRQ points at it, but it is none");
+        if (ports[virq] != 0 &&
+            (chn == NULL || chn->state != EVTCHN_VIRQ || chn->u.virq != virq))
+            evtchn_hook_differs(d, ports[virq],
+                                "a VIRQ points at it, but it is none");
+    }
 }
 
-unsigned int evtchn_audit(struct evtchn_domain *d, uint64_t *ports,
-                          void (*report)(void *ctx, const char *text),
-                          void *ctx)
+uint32_t evtchn_audit(struct evtchn_domain *d)
 {
-    struct audit a = { .domain = d, .report = report, .ctx = ctx };
     uint32_t polling = 0;
 
     for (uint32_t port = 0; port < d->nr_valid; port++)
-        audit_port(&a, port);
-    for (uint32_t virq = 0; virq < NR_VIRQS; virq++)
-        audit_virq(&a, d->global_virq_port[virq], virq);
+        audit_port(d, port);
+    audit_virqs(d, d->global_virq_port);
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
-        for (uint32_t virq = 0; virq < NR_VIRQS; virq++)
-            audit_virq(&a, d->vcpu[i]->virq_port[virq], virq);
+        audit_virqs(d, d->vcpu[i]->virq_port);
         polling += d->vcpu[i]->polling;
     }
     if (polling != d->nr_polling)
-        differ(&a, 0, "the count of polling vCPUs is wrong");
-    *ports += d->nr_valid;
-
-    return a.differences;
+        evtchn_hook_differs(d, 0, "the count of polling vCPUs is wrong");
+    return d->nr_valid;
 }

@@ -41,11 +41,10 @@ __attribute__((format(printf, 1, 2))) static void difference(const char *fmt,
         printk("audit: %s\n", line);
 }
 
-static void report(void *ctx, const char *text)
+void audit_differs(const struct domain *d, const char *object, uint32_t number,
+                   const char *what)
 {
-    const struct domain *d = ctx;
-
-    difference("%s: %s", d->name, text);
+    difference("%s: %s %u: %s", d->name, object, number, what);
 }
 
 void page_audit_expect(mfn_t mfn, uint64_t type)
@@ -91,8 +90,8 @@ static void expect_domain(struct domain *d)
     for (unsigned int i = 0; i < d->nr_vcpus; i++)
         expect_vcpu(d->vcpu[i]);
     expect_if_any(d->rings_frame, PAGE_NONE);
-    (void)grant_audit(d, &audit->grants, report, d);
-    (void)evtchn_audit(&d->evtchn, &audit->ports, report, d);
+    audit->grants += grant_audit(d);
+    audit->ports += evtchn_audit(&d->evtchn);
 }
 
 /* ---- Pass 2: what the frame table says. ---- */

@@ -19,6 +19,11 @@ extern uint64_t *audit_scratch;
 /* Fill in the OUT fields of *a; each difference is also logged. */
 void audit_run(struct belfry_audit *a);
 
+/* For all recounts: the domain's @object of this number is not as it should
+ * be: "ping: port 3: its lock was left held". */
+void audit_differs(const struct domain *d, const char *object, uint32_t number,
+                   const char *what);
+
 /* For modules that hold references: this frame should have one reference
  * more, and (type not PAGE_NONE) one use more as @type. */
 void page_audit_expect(mfn_t mfn, uint64_t type);

@@ -6,6 +6,7 @@
  */
 #include "evtchn/evtchn.h"
 
+#include "hv/audit.h"
 #include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
@@ -45,6 +46,12 @@ void evtchn_hook_reason(const char *text, uint32_t number)
 {
     refuse_reason(text);
     refuse_argument(number);
+}
+
+void evtchn_hook_differs(struct evtchn_domain *d, uint32_t port,
+                         const char *what)
+{
+    audit_differs(container_of(d, struct domain, evtchn), "port", port, what);
 }
 
 /* ---- The hypercall. ---- */

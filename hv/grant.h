@@ -121,11 +121,10 @@ int grant_set_entry(struct domain *d, uint32_t ref, uint16_t peer, mfn_t frame);
  * is mapped; false at the end. */
 bool grant_info(struct domain *d, uint32_t *ref, struct belfry_grant *info);
 
-/* As evtchn_audit.  Also adds this domain's own references by grants to the
- * page audit through page_audit_expect() (hv/audit.h). */
-unsigned int grant_audit(struct domain *d, uint64_t *grants,
-                         void (*report)(void *ctx, const char *text),
-                         void *ctx);
+/* Recount: what the records of mappings say is what the entries count.
+ * Differences go to audit_differs(), the references by this domain's grants to
+ * page_audit_expect() (hv/audit.h); returns the number of entries. */
+uint32_t grant_audit(struct domain *d);
 
 /* Hook (hv/grant_glue.c): the call is to go on later, with these as its
  * second and third argument.  Returns what the call must return. */

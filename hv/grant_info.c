@@ -9,7 +9,6 @@
 #include "hv/grant_entry.h"
 
 #include "hv/audit.h"
-#include "lib/format.h"
 #include "lib/string.h"
 
 /* ---- For the control tool. ---- */
@@ -50,112 +49,92 @@ bool grant_info(struct domain *d, uint32_t *ref, struct belfry_grant *info)
 
 /* ---- The audit. ---- */
 
-struct audit {
-    struct domain *domain;
-    void (*report)(void *ctx, const char *text);
-    void *ctx;
-    unsigned int differences;
-};
-
-static void differ(struct audit *a, const char *object, uint32_t number,
-                   const char *what)
-{
-    char text[96];
-
-    format_string(text, sizeof(text), "%s %u: %s", object, number, what);
-    a->report(a->ctx, text);
-    a->differences++;
-}
-
 /* The records that @mapper holds of the audited domain's grants. */
-static void add_shares_of(struct audit *a, struct domain *mapper, uint64_t n)
+static void add_shares_of(struct domain *d, struct domain *mapper, uint64_t n)
 {
-    struct grant_table *gt = a->domain->grants;
+    struct grant_table *gt = d->grants;
 
     for (uint32_t i = 0; i < mapper->grants->maptrack_limit; i++) {
         const struct maptrack *m = maptrack_at(mapper->grants, i);
 
-        if (m->flags != 0 && m->granter == a->domain &&
-            m->ref < grant_nr_entries(gt))
+        if (m->flags != 0 && m->granter == d && m->ref < grant_nr_entries(gt))
             grant_active(gt, m->ref)->uses += n * grant_uses_of(m->flags);
     }
 }
 
 /* @n is 1 or -1. */
-static void add_shares(struct audit *a, uint64_t n)
+static void add_shares(struct domain *d, uint64_t n)
 {
-    struct domain *d;
+    struct domain *m;
 
-    for (d = domain_next(0); d != NULL; d = domain_after(d))
-        if (d->grants != NULL)
-            add_shares_of(a, d, n);
+    for (m = domain_next(0); m != NULL; m = domain_after(m))
+        if (m->grants != NULL)
+            add_shares_of(d, m, n);
 }
 
-static void audit_entries(struct audit *a)
+static void audit_entries(struct domain *d)
 {
-    struct grant_table *gt = a->domain->grants;
+    struct grant_table *gt = d->grants;
     uint32_t nr = grant_nr_entries(gt), nr_active = 0;
 
     for (uint32_t ref = 0; ref < nr; ref++)
         nr_active += grant_active(gt, ref)->uses != 0;
-    add_shares(a, -1ull);
+    add_shares(d, -1ull);
     for (uint32_t ref = 0; ref < nr; ref++)
         if (grant_active(gt, ref)->uses != 0)
-            differ(a, "grant", ref, "its counts are not those of its maps");
-    add_shares(a, 1);
+            audit_differs(d, "grant", ref,
+                          "its counts are not those of its maps");
+    add_shares(d, 1);
     if (nr_active != gt->nr_active)
-        differ(a, "grants", nr_active, "the count of active ones is wrong");
+        audit_differs(d, "grants", nr_active,
+                      "the count of active ones is wrong");
 }
 
 /* A record of this domain's, of a mapping it holds. */
-static void audit_record(struct audit *a, const struct maptrack *m)
+static void audit_record(const struct domain *d, const struct maptrack *m)
 {
     struct grant_table *gt = m->granter->grants;
     const struct grant_active *act = NULL;
 
     if (m->ref < grant_nr_entries(gt))
         act = grant_active(gt, m->ref);
-    if (act == NULL || act->frame != m->frame || act->peer != a->domain->id)
-        differ(a, "mapping", m->handle, "it is not of what its grant says");
+    if (act == NULL || act->frame != m->frame || act->peer != d->id)
+        audit_differs(d, "mapping", m->handle,
+                      "it is not of what its grant says");
     if (m->flags & GNTMAP_device_map)
         page_audit_expect(m->frame, m->flags & GNTMAP_readonly ? PAGE_NONE
                                                                : PAGE_WRITABLE);
 }
 
-static void audit_records(struct audit *a)
+static void audit_records(const struct domain *d)
 {
-    struct grant_table *gt = a->domain->grants;
+    struct grant_table *gt = d->grants;
     uint32_t used = 0, free = 0;
 
     for (uint32_t i = 0; i < gt->maptrack_limit; i++) {
         const struct maptrack *m = maptrack_at(gt, i);
 
         if (m->handle != i)
-            differ(a, "mapping", i, "its record bears another number");
+            audit_differs(d, "mapping", i, "its record bears another number");
         if (m->flags == 0)
             continue;
-        audit_record(a, m);
+        audit_record(d, m);
         used++;
     }
     for (const struct maptrack *m = gt->maptrack_free;
          m != NULL && free <= gt->maptrack_limit; m = m->next)
         free++;
     if (used != gt->maptrack_used || used + free != gt->maptrack_limit)
-        differ(a, "mappings", used, "used and free ones are not all");
+        audit_differs(d, "mappings", used, "used and free ones are not all");
 }
 
-unsigned int grant_audit(struct domain *d, uint64_t *grants,
-                         void (*report)(void *ctx, const char *text), void *ctx)
+uint32_t grant_audit(struct domain *d)
 {
-    struct audit a = { .domain = d, .report = report, .ctx = ctx };
-
     if (d->grants == NULL)
         return 0;
     if (spin_is_locked(&d->grants->lock))
-        differ(&a, "grants", 0, "the lock was left held");
-    audit_entries(&a);
-    audit_records(&a);
-    *grants += grant_nr_entries(d->grants);
-
-    return a.differences;
+        audit_differs(d, "grants", 0, "the lock was left held");
+    audit_entries(d);
+    audit_records(d);
+    return grant_nr_entries(d->grants);
 }

@@ -126,21 +126,22 @@ static void world_begin(void)
     }
 }
 
-static void report_line(void *ctx, const char *text)
+static unsigned int differences;
+
+void evtchn_hook_differs(struct evtchn_domain *d, uint32_t port,
+                         const char *what)
 {
-    (void)text;
-    ++*(unsigned int *)ctx;
+    (void)d, (void)port, (void)what;
+    differences++;
 }
 
 /* Differences that the audit finds in all domains. */
 static unsigned int world_audit(void)
 {
-    unsigned int reported = 0, counted = 0;
-    uint64_t ports = 0;
-
+    differences = 0;
     for (unsigned int i = 0; i < NR_DOMAINS; i++)
-        counted += evtchn_audit(dom(i), &ports, report_line, &reported);
-    return counted == reported ? counted : ~0u;
+        (void)evtchn_audit(dom(i));
+    return differences;
 }
 
 static void world_end(void)

@@ -315,31 +315,32 @@ static unsigned int audit_frames(void)
     return wrong;
 }
 
-static void report_line(void *ctx, const char *text)
+static unsigned int differences;
+
+void audit_differs(const struct domain *d, const char *object, uint32_t number,
+                   const char *what)
 {
-    (void)text;
-    ++*(unsigned int *)ctx;
+    (void)d, (void)object, (void)number, (void)what;
+    differences++;
 }
 
 /* Differences in grant tables, records of mappings, and frames. */
 static unsigned int world_audit(void)
 {
-    unsigned int reported = 0, wrong = 0;
-    uint64_t grants = 0;
-
+    differences = 0;
     memset(expected_refs, 0, sizeof(expected_refs));
     memset(expected_uses, 0, sizeof(expected_uses));
     for (unsigned int n = 0; n < NR_DOMAINS; n++) {
         if (world[n].gone)
             continue;
-        wrong += grant_audit(dom(n), &grants, report_line, &reported);
+        (void)grant_audit(dom(n));
         for (unsigned int i = 0; world[n].l1 != 0 && i < 512; i++)
             if (l1_of(dom(n))[i] & PTE_P)
                 page_audit_expect(l1_of(dom(n))[i] << 1 >> (PAGE_SHIFT + 1),
                                   l1_of(dom(n))[i] & PTE_W ? PAGE_WRITABLE
                                                            : PAGE_NONE);
     }
-    return wrong == reported ? wrong + audit_frames() : ~0u;
+    return differences + audit_frames();
 }
 
 /* ---- Begin and end. ---- */
