@@ -6,6 +6,7 @@
  */
 #include "guests/lib/internal.h"
 
+/* vCPU 0's, on every vCPU: all count from one origin. */
 uint64_t clock_now(void)
 {
     const struct vcpu_time_info *t = &guest.shared->vcpu_info[0].time;

@@ -2,7 +2,8 @@
  * The console: the hypervisor's for the initial domain, a ring for others.
  *
  * The ring's reader may be slow; a writer then sleeps until it rings.  No
- * handler runs meanwhile, so printf may be called anywhere.
+ * handler runs meanwhile, so printf may be called anywhere.  One vCPU at a
+ * time has the ring, and what it prints at once stays together.
  */
 #include "guests/lib/internal.h"
 
@@ -15,6 +16,23 @@ static struct stream out, in;
 static evtchn_port_t port; /* 0: no ring */
 static char line[256];     /* text since the last line end, for the ring */
 static size_t line_length;
+static uint32_t ring_busy;
+
+static void ring_lock(void)
+{
+    while (atomic_xchg(&ring_busy, 1))
+        hypercall_sched_op(SCHEDOP_yield, NULL);
+}
+
+static void ring_unlock(void)
+{
+    store_release(&ring_busy, 0);
+}
+
+void console_break_lock(void)
+{
+    ring_unlock();
+}
 
 void console_init(void)
 {
@@ -31,11 +49,15 @@ void console_init(void)
 }
 
 /* Not part of console_init: a handler needs memory, and lines that report
- * a failure before that do not fill the ring. */
+ * a failure before that do not fill the ring.  The port is vCPU 0's. */
 static void wait_for_reader(uint64_t deadline)
 {
     static bool watching;
 
+    if (vcpu_id() != 0) {
+        hypercall_sched_op(SCHEDOP_yield, NULL);
+        return;
+    }
     if (!watching && event_handle(port, event_ignore, NULL))
         return;
     watching = true;
@@ -66,14 +88,23 @@ static void flush_line(void)
     ring_write(line, n);
 }
 
+static void flush(void)
+{
+    ring_lock();
+    flush_line();
+    ring_unlock();
+}
+
 /* Whole lines go to the ring together, with one bell. */
 static void ring_put(const char *text, size_t n)
 {
+    ring_lock();
     for (size_t i = 0; i < n; i++) {
         line[line_length++] = text[i];
         if (text[i] == '\n' || line_length == sizeof(line))
             flush_line();
     }
+    ring_unlock();
 }
 
 /* The hypervisor does not write to what it is given. */
@@ -96,7 +127,7 @@ size_t console_read(char *buf, size_t n)
     long got = 0;
 
     if (line_length > 0)
-        flush_line();
+        flush();
     if (guest.initial) {
         got = hypercall_console_io(CONSOLEIO_read, (unsigned int)n, buf);
     } else if (port) {
@@ -113,7 +144,7 @@ void console_drain(void)
 
     if (!port)
         return;
-    flush_line();
+    flush();
     while (stream_writable(&out) != (int)out.size && stream_writable(&out) >= 0)
         if (clock_now() >= deadline)
             return;
@@ -132,7 +163,7 @@ int printf(const char *fmt, ...)
     n = format_string_v(text, sizeof(text), fmt, args);
     if (n < (int)sizeof(text)) {
         console_write(text, (size_t)n);
-    } else if ((big = mem_alloc((size_t)n + 1)) != NULL) {
+    } else if (vcpu_id() == 0 && (big = mem_alloc((size_t)n + 1)) != NULL) {
         format_string_v(big, (size_t)n + 1, fmt, again);
         console_write(big, (size_t)n);
         mem_free(big);

@@ -12,9 +12,9 @@
  *     }
  *
  * It runs on Belfry and on real Xen alike, as initial domain or not.  The
- * program is single-threaded; event handlers run from event_wait() and
- * event_poll() in the main program, never on top of it, so they may call
- * anything.  Upcalls are the runtime's: a program that clears the vCPU's
+ * program is single-threaded unless it starts further vCPUs; event handlers
+ * run from event_wait() and event_poll() in the main program, never on top of
+ * it, so they may call anything.  Upcalls are the runtime's: a program that clears the vCPU's
  * upcall mask must set callbacks of its own.  Returning from guest_main, or guest_exit(), powers the domain
  * off: 0 is success, anything else shuts down with reason crash.
  *
@@ -170,6 +170,26 @@ bool event_wait_until(uint64_t deadline);
 void event_wait_for(evtchn_port_t port);
 /* Sleep for so long; handlers run meanwhile. */
 void sleep_ns(uint64_t ns);
+
+/* ---- Further vCPUs: vcpus=N on the domain's line. ----
+ *
+ * The program begins on vCPU 0.  Any other runs a function when it is told to.
+ * There it may use hypercalls, printf (texts are cut at 255 bytes), panic,
+ * guest_exit, the clock, event_send and what stands here; the rest of the
+ * runtime is vCPU 0's and has no locks.  Trap handlers serve all vCPUs. */
+typedef void vcpu_fn(void *data);
+/* How many vCPUs this domain has, and which of them runs this. */
+unsigned int vcpu_count(void);
+unsigned int vcpu_id(void);
+/* From vCPU 0: run fn(data) on vCPU @id, with 28 KiB of stack.  The vCPU goes
+ * down when fn returns, and may be started again.  0; -ENOENT no such vCPU,
+ * or 0; -EBUSY it is up; -ENOMEM. */
+int vcpu_start(unsigned int id, vcpu_fn *fn, void *data);
+bool vcpu_is_up(unsigned int id);
+/* On any vCPU: sleep until @port rings, and take the ring.  The port stays
+ * masked as it was bound (no event_handle), so that it is this vCPU's alone.
+ * False when clock_now() reached @deadline (0: none) first. */
+bool vcpu_wait_for(evtchn_port_t port, uint64_t deadline);
 
 /* ---- Grants. ---- */
 /* Let @peer use the frame of an own page: reference, or -ENOSPC. */

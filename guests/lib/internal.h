@@ -74,6 +74,14 @@ void event_raise(evtchn_port_t port);
 /* Wait for the reader of the ring to have all of it, a second at most. */
 void console_drain(void);
 
+/* One vCPU was in the middle of printing when the domain came to its end:
+ * whoever reports goes on regardless. */
+void console_break_lock(void);
+
+/* ---- Further vCPUs. ---- */
+/* The stack of the vCPU that runs this: [*bottom, *top). */
+void vcpu_stack(uint64_t *bottom, uint64_t *top);
+
 /* ---- The end. ---- */
 _Noreturn void domain_shutdown(unsigned int reason);
 void backtrace_print(uint64_t rip, uint64_t rbp);

@@ -24,8 +24,10 @@ static void print_address(uint64_t address)
 
 static bool on_stack(uint64_t address)
 {
-    return address % 8 == 0 && address >= (uint64_t)stack_bottom &&
-           address <= (uint64_t)stack_top - 16;
+    uint64_t bottom, top;
+
+    vcpu_stack(&bottom, &top);
+    return address % 8 == 0 && address >= bottom && address <= top - 16;
 }
 
 void backtrace_print(uint64_t rip, uint64_t rbp)
@@ -51,6 +53,7 @@ static void begin_report(void)
     if (reporting)
         domain_shutdown(SHUTDOWN_crash);
     reporting = true;
+    console_break_lock();
 }
 
 static _Noreturn void end_report(void)
@@ -128,7 +131,7 @@ void trap_taken(struct trap_regs *regs)
 
 uint64_t trap_cr2(void)
 {
-    return guest.shared->vcpu_info[0].arch.cr2;
+    return guest.shared->vcpu_info[vcpu_id()].arch.cr2;
 }
 
 void trap_catch(unsigned int vector, trap_fn *fn)
