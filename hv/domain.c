@@ -427,7 +427,7 @@ static void begin_dying(struct domain *d)
 static void release_frames(struct domain *d)
 {
     for (unsigned int i = 0; i < d->nr_vcpus; i++) {
-        sched_remove_vcpu(d->vcpu[i]);
+        sched_offline(d->vcpu[i]);
         arch_vcpu_release(d->vcpu[i]);
     }
     if (d->rings_frame) {

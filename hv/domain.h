@@ -71,12 +71,14 @@ struct arch_vcpu {
     uint64_t runstate_area; /* guest address, 0: none */
 };
 
+/* A vCPU may be brought up once it is VCPU_INITIALISED. */
+enum { VCPU_NEW, VCPU_BEING_INITIALISED, VCPU_INITIALISED };
+
 struct vcpu {
     struct cpu_user_regs regs; /* as of its last entry; first (entry.asm) */
     struct domain *domain;
     uint32_t id;
-    bool initialised; /* may be brought up */
-    bool down;        /* VCPUOP_down */
+    uint8_t setup; /* VCPU_*; by compare and swap */
     struct evtchn_vcpu evtchn;
     struct sched_vcpu sched;
     struct arch_vcpu arch;

@@ -169,13 +169,15 @@ void sched_online(struct vcpu *v)
     make_runnable(lock_queue_of(v), v, BELFRY_VCPU_OFFLINE);
 }
 
-/* The current vCPU stops running for a reason of its own. */
-static inline void leave_cpu(struct vcpu *v, uint8_t state)
+/* The current vCPU goes to sleep, unless another has put it down meanwhile
+ * (and perhaps up again: then it is in the queue). */
+static inline void leave_cpu(struct vcpu *v)
 {
     struct cpu *c = this_cpu();
 
     spin_lock(&c->queue.lock);
-    set_state(v, state);
+    if (v->sched.state == BELFRY_VCPU_RUNNING)
+        set_state(v, BELFRY_VCPU_BLOCKED);
     c->need_resched = 1;
     spin_unlock(&c->queue.lock);
 }
@@ -186,7 +188,7 @@ void sched_block(void)
 
     if (evtchn_upcall_due(&v->evtchn))
         return;
-    leave_cpu(v, BELFRY_VCPU_BLOCKED);
+    leave_cpu(v);
     /* An event that came after the look finds the state, or we find it. */
     if (evtchn_upcall_due(&v->evtchn))
         sched_wake(v);
@@ -196,14 +198,9 @@ void sched_block_polling(void)
 {
     struct vcpu *v = current_vcpu();
 
-    leave_cpu(v, BELFRY_VCPU_BLOCKED);
+    leave_cpu(v);
     if (evtchn_upcall_due(&v->evtchn) || !read_once(&v->evtchn.polling))
         sched_wake(v);
-}
-
-void sched_offline(void)
-{
-    leave_cpu(current_vcpu(), BELFRY_VCPU_OFFLINE);
 }
 
 void sched_yield(void)
@@ -260,12 +257,18 @@ void sched_set_affinity(struct vcpu *v, uint64_t affinity)
     sched_unpause(v);
 }
 
-void sched_remove_vcpu(struct vcpu *v)
+/* One that runs on another CPU leaves it soon; until then it may be brought
+ * up again, and is then in that CPU's queue like any other. */
+void sched_offline(struct vcpu *v)
 {
     struct sched_queue *q = lock_queue_of(v);
 
-    if (v->sched.state == BELFRY_VCPU_RUNNABLE)
+    if (v->sched.state == BELFRY_VCPU_RUNNABLE) {
         dequeue(q, v);
+    } else if (v->sched.state == BELFRY_VCPU_RUNNING) {
+        cpus[v->sched.cpu]->need_resched = 1;
+        arch_cpu_kick(v->sched.cpu);
+    }
     set_state(v, BELFRY_VCPU_OFFLINE);
     spin_unlock(&q->lock);
 }

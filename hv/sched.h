@@ -52,8 +52,6 @@ struct sched_queue {
 void sched_init_cpu(struct sched_queue *q);
 /* A new vCPU: offline, paused by one pause count. */
 void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity);
-/* Take a vCPU of a dying domain, which is paused, out for good. */
-void sched_remove_vcpu(struct vcpu *v);
 
 /* An upcall has become pending: make a blocked vCPU runnable, have one that
  * runs on another CPU look. */
@@ -63,9 +61,10 @@ void sched_block(void);
 /* The same for a vCPU that polls ports (evtchn_poll_begin): it also goes on
  * if its poll has ended meanwhile. */
 void sched_block_polling(void);
-/* A vCPU comes into being as a runnable one, or the current one ends. */
+/* Any vCPU: one that was offline may run, one that was not may no more.  If
+ * it runs, it leaves its CPU when that has heard of it. */
 void sched_online(struct vcpu *v);
-void sched_offline(void);
+void sched_offline(struct vcpu *v);
 /* The current vCPU goes behind its equals. */
 void sched_yield(void);
 

@@ -119,39 +119,57 @@ static long set_singleshot(struct vcpu *v, const void *arg)
     return 0;
 }
 
+/* The domain's other vCPUs may try the same at the same time. */
 static long initialise(struct vcpu *v, const void *arg)
 {
+    uint8_t setup = VCPU_NEW;
     long rc;
 
-    if (v->initialised)
+    if (!atomic_cas(&v->setup, &setup, VCPU_BEING_INITIALISED))
         return refuse(-EEXIST, "the vCPU has been initialised before");
     rc = arch_vcpu_set_context(v, arg);
+    store_release(&v->setup, rc ? VCPU_NEW : VCPU_INITIALISED);
     if (rc == -ERESTART)
         return hypercall_restart(current_vcpu());
-    if (!rc)
-        v->initialised = true;
     return rc;
+}
+
+static bool is_up(const struct vcpu *v)
+{
+    return read_once(&v->sched.state) != BELFRY_VCPU_OFFLINE;
 }
 
 static long up(struct vcpu *v)
 {
-    if (!v->initialised)
+    if (load_acquire(&v->setup) != VCPU_INITIALISED)
         return refuse(-EINVAL, "the vCPU has not been initialised");
-    v->down = false;
+    if (is_up(v))
+        return 0;
     vcpu_update_time(v);
     vcpu_timers_start(v);
     sched_online(v);
     return 0;
 }
 
+static bool others_are_down(const struct vcpu *v)
+{
+    const struct domain *d = v->domain;
+
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        if (d->vcpu[i] != v && is_up(d->vcpu[i]))
+            return false;
+    return true;
+}
+
+/* With the last one goes the domain, which nobody could ever wake again. */
 static long down(struct vcpu *v)
 {
-    v->down = true;
+    if (others_are_down(v)) {
+        domain_shutdown(v->domain, SHUTDOWN_poweroff);
+        return 0;
+    }
     vcpu_timers_stop(v);
-    if (v == current_vcpu())
-        sched_offline();
-    else
-        sched_remove_vcpu(v);
+    sched_offline(v);
     return 0;
 }
 
@@ -280,7 +298,7 @@ long do_vcpu_op(struct vcpu *v, uint32_t cmd, uint32_t id, void *arg)
     case VCPUOP_down:
         return down(target);
     case VCPUOP_is_up:
-        return target->initialised && !target->down;
+        return is_up(target);
     case VCPUOP_get_runstate_info:
         return get_runstate(target, arg);
     case VCPUOP_send_nmi:

@@ -195,7 +195,7 @@ SMAP_TESTS="smoke runtime traps user evtchn grant mmu pointers timers"
 
 # On two CPUs as well: what counts references, wakes, or makes and ends domains.
 TWO_CPU_TESTS="cycles ends evtchn fpu fuzz grant holder manage mmu pair rude
-    scrub start timers traps user"
+    scrub start timers traps user vcpus"
 
 # ---- The benchmark: twice the same. -------------------------------------------
 

@@ -193,7 +193,7 @@ static void start_vcpus(struct build *b)
     for (unsigned int i = 0; i < b->d->nr_vcpus; i++)
         sched_init_vcpu(b->d->vcpu[i], b->args->priority, b->args->cpus);
     set_registers(b);
-    first->initialised = true;
+    first->setup = VCPU_INITIALISED;
     vcpu_update_time(first);
     vcpu_timers_start(first);
     sched_online(first);

@@ -140,6 +140,7 @@ long arch_vcpu_set_context(struct vcpu *v, const void *guest_context)
 long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
 {
     struct vcpu_info *info;
+    mfn_t none = 0;
 
     if (offset > PAGE_SIZE - sizeof(*info) ||
         offset % _Alignof(struct vcpu_info))
@@ -150,9 +151,12 @@ long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
         return -EINVAL;
     if (page_get_and_type(mfn, v->domain, PAGE_WRITABLE))
         return -EINVAL;
+    if (!atomic_cas(&v->arch.info_frame, &none, mfn)) { /* another vCPU has */
+        page_put_and_type(page_of(mfn));
+        return -EINVAL;
+    }
     info = (struct vcpu_info *)((char *)mfn_to_virt(mfn) + offset);
     *info = *v->evtchn.info;
-    v->arch.info_frame = mfn;
     write_once(&v->evtchn.info, info);
     /* Whatever was pending is to be looked at again in the new place. */
     write_once(&info->evtchn_pending_sel, ~0ul);
