@@ -5,20 +5,12 @@
 #define GUEST_INTERNAL_H
 
 #include "guests/lib/guest.h"
+#include "lib/pte.h"
 
-/* Bits of a page-table entry. */
-#define PTE_PRESENT  0x001ull
-#define PTE_WRITABLE 0x002ull
-#define PTE_USER     0x004ull
-#define PTE_ACCESSED 0x020ull
-#define PTE_DIRTY    0x040ull
-#define PTE_NX       (1ull << 63)
-#define PTE_FRAME    0x000ffffffffff000ull
-
-#define PTE_READ                                                               \
-    (PTE_PRESENT | PTE_USER | PTE_ACCESSED | PTE_NX)
-#define PTE_DATA  (PTE_READ | PTE_WRITABLE | PTE_DIRTY)
-#define PTE_TABLE (PTE_PRESENT | PTE_WRITABLE | PTE_USER | PTE_ACCESSED)
+/* Entries that read, that write, and that lead to a table. */
+#define PTE_READ  (PTE_PRESENT | PTE_USER | PTE_ACCESSED | PTE_NX)
+#define PTE_DATA  (PTE_READ | PTE_RW | PTE_DIRTY)
+#define PTE_TABLE (PTE_PRESENT | PTE_RW | PTE_USER | PTE_ACCESSED)
 
 #define VIRT_BASE 0x40000000ul
 

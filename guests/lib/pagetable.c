@@ -12,15 +12,12 @@
 #define WINDOW_BASE  0x4000000000ul
 #define WINDOW_PAGES 4096u
 
-#define ENTRIES            512u
-#define LEVEL_SHIFT(level) (PAGE_SHIFT + 9 * ((level)-1))
-
 static uint64_t *root; /* the L4 */
 static uint64_t window_used[WINDOW_PAGES / 64];
 
 static uint64_t *table_of(uint64_t entry)
 {
-    uint64_t pfn = machine_to_phys_mapping[(entry & PTE_FRAME) >> PAGE_SHIFT];
+    uint64_t pfn = machine_to_phys_mapping[pte_frame(entry)];
 
     return (uint64_t *)(VIRT_BASE + (pfn << PAGE_SHIFT));
 }
@@ -68,7 +65,7 @@ static uint64_t *walk(uint64_t va, unsigned int level, bool create)
     uint64_t *table = root;
 
     for (unsigned int l = 4;; l--) {
-        uint64_t *entry = &table[va >> LEVEL_SHIFT(l) & (ENTRIES - 1)];
+        uint64_t *entry = &table[pt_index(va, l)];
 
         if (l == level)
             return entry;
@@ -111,7 +108,7 @@ static int map_with_new_table(uint64_t *parent, uint64_t first, uint64_t end)
     if (!table)
         return -ENOMEM;
     for (uint64_t pfn = first; pfn < end; pfn++)
-        table[pfn % ENTRIES] = own_entry(pfn);
+        table[pfn % PT_ENTRIES] = own_entry(pfn);
     error = hook_table(parent, table);
     if (error)
         page_free(table);
@@ -121,7 +118,7 @@ static int map_with_new_table(uint64_t *parent, uint64_t first, uint64_t end)
 static int map_in_old_table(uint64_t *table, uint64_t first, uint64_t end)
 {
     for (uint64_t pfn = first; pfn < end; pfn++) {
-        uint64_t *entry = &table[pfn % ENTRIES];
+        uint64_t *entry = &table[pfn % PT_ENTRIES];
 
         if (!(*entry & PTE_PRESENT)) {
             int error = write_entry(entry, own_entry(pfn));
@@ -136,7 +133,7 @@ static int map_in_old_table(uint64_t *table, uint64_t first, uint64_t end)
 int pagetable_map_own(uint64_t first, uint64_t end)
 {
     while (first < end) {
-        uint64_t next = (first | (ENTRIES - 1)) + 1;
+        uint64_t next = (first | (PT_ENTRIES - 1)) + 1;
         uint64_t *parent = walk(own_address(first), 2, true);
         int error;
 

@@ -25,11 +25,6 @@ uint64_t *m2p, *audit_scratch;
 uint64_t *hv_l4;
 static uint64_t fixmap_next = FIXMAP_BASE;
 
-static unsigned int slot(uint64_t va, unsigned int level)
-{
-    return va >> (PAGE_SHIFT + 9 * (level - 1)) & 511;
-}
-
 /* The table below an entry, made if there is none. */
 static uint64_t *descend(uint64_t *entry, uint64_t flags)
 {
@@ -39,7 +34,7 @@ static uint64_t *descend(uint64_t *entry, uint64_t flags)
         *entry = virt_to_mfn(table) << PAGE_SHIFT | PTE_PRESENT | PTE_RW;
     }
     *entry |= flags & PTE_USER;
-    return mfn_to_virt((*entry & PTE_ADDRESS) >> PAGE_SHIFT);
+    return mfn_to_virt(pte_frame(*entry));
 }
 
 /* Map one page at level 1, or one large page at level 2. */
@@ -48,9 +43,9 @@ static void map(uint64_t va, uint64_t maddr, uint64_t flags, unsigned int level)
     uint64_t *table = hv_l4;
 
     for (unsigned int l = 4; l > level; l--)
-        table = descend(&table[slot(va, l)], flags);
-    table[slot(va, level)] = maddr | flags | PTE_PRESENT |
-                             (level == 2 ? PTE_PSE : 0);
+        table = descend(&table[pt_index(va, l)], flags);
+    table[pt_index(va, level)] =
+        maddr | flags | PTE_PRESENT | (level == 2 ? PTE_PSE : 0);
 }
 
 static void map_range(uint64_t va, uint64_t maddr, uint64_t size,
@@ -155,8 +150,8 @@ void paging_init(void)
         paging_map_stacks(cpu);
     map(FIXMAP_BASE, 0, 0, 1); /* makes the tables; entry set on use */
     /* Every slot of ours exists from now on: guests' L4s copy them. */
-    for (unsigned int s = slot(HV_START, 4); s < slot(HV_END - 1, 4) + 1; s++)
-        if (s != slot(PERDOMAIN_BASE, 4))
+    for (unsigned int s = HV_SLOT_FIRST; s < HV_SLOT_END; s++)
+        if (s != pt_index(PERDOMAIN_BASE, 4))
             descend(&hv_l4[s], 0);
 
     write_cr3(virt_to_mfn(hv_l4) << PAGE_SHIFT);
@@ -165,9 +160,9 @@ void paging_init(void)
 
 void pagetable_install_hv_slots(uint64_t *l4, struct domain *d)
 {
-    for (unsigned int s = slot(HV_START, 4); s <= slot(HV_END - 1, 4); s++)
+    for (unsigned int s = HV_SLOT_FIRST; s < HV_SLOT_END; s++)
         l4[s] = hv_l4[s];
-    l4[slot(PERDOMAIN_BASE, 4)] =
-        virt_to_mfn(d->perdomain_l3) << PAGE_SHIFT | PTE_PRESENT | PTE_RW |
-        PTE_ACCESSED;
+    l4[pt_index(PERDOMAIN_BASE, 4)] = virt_to_mfn(d->perdomain_l3)
+                                          << PAGE_SHIFT |
+                                      PTE_PRESENT | PTE_RW | PTE_ACCESSED;
 }

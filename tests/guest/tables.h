@@ -8,27 +8,13 @@
 #ifndef TEST_TABLES_H
 #define TEST_TABLES_H
 
+#include "lib/pte.h"
 #include "tests/guest/test.h"
 
-#define PTE_P       (1ull << 0)
-#define PTE_RW      (1ull << 1)
-#define PTE_US      (1ull << 2)
-#define PTE_PWT     (1ull << 3)
-#define PTE_PCD     (1ull << 4)
-#define PTE_A       (1ull << 5)
-#define PTE_D       (1ull << 6)
-#define PTE_PSE     (1ull << 7)
-#define PTE_NX      (1ull << 63)
-#define PTE_MFN     0x000ffffffffff000ull
-#define PTE_TABLE   (PTE_P | PTE_RW | PTE_US | PTE_A)
+#define PTE_TABLE (PTE_PRESENT | PTE_RW | PTE_USER | PTE_ACCESSED)
 
 static const volatile uint64_t *const m2p_table =
     (const uint64_t *)HYPERVISOR_VIRT_START;
-
-static inline uint64_t pte_mfn(uint64_t pte)
-{
-    return (pte & PTE_MFN) >> PAGE_SHIFT;
-}
 
 static inline void *own_mfn_to_virt(uint64_t mfn)
 {
@@ -51,11 +37,6 @@ static inline bool mfn_is_own(uint64_t mfn, uint64_t max_mfn)
     return pfn < guest.start->nr_pages && list[pfn] == mfn;
 }
 
-static inline unsigned int table_index(uint64_t va, unsigned int level)
-{
-    return va >> (PAGE_SHIFT + 9 * (level - 1)) & 511;
-}
-
 /* The entry of @level that leads to @va, or NULL. */
 static inline uint64_t *table_entry(const void *address, unsigned int level)
 {
@@ -63,13 +44,13 @@ static inline uint64_t *table_entry(const void *address, unsigned int level)
     uint64_t *table = (uint64_t *)guest.start->pt_base;
 
     for (unsigned int at = 4; at > level; at--) {
-        uint64_t entry = table[table_index(va, at)];
+        uint64_t entry = table[pt_index(va, at)];
 
-        if (!(entry & PTE_P))
+        if (!(entry & PTE_PRESENT))
             return NULL;
-        table = own_mfn_to_virt(pte_mfn(entry));
+        table = own_mfn_to_virt(pte_frame(entry));
     }
-    return &table[table_index(va, level)];
+    return &table[pt_index(va, level)];
 }
 
 /* The machine address of a word of own memory. */
@@ -110,7 +91,7 @@ static inline long page_protect(const void *page, uint64_t mfn, uint64_t bits)
     return hypercall_update_va_mapping(page, pte, UVMF_INVLPG);
 }
 
-#define PAGE_READ  (PTE_P | PTE_US)
-#define PAGE_WRITE (PTE_P | PTE_US | PTE_RW)
+#define PAGE_READ  (PTE_PRESENT | PTE_USER)
+#define PAGE_WRITE (PTE_PRESENT | PTE_USER | PTE_RW)
 
 #endif

@@ -127,7 +127,7 @@ static uint64_t any_value_for(struct place p)
 /* Not the bits that a hypervisor may set: Xen sets the accessed bit where an
  * entry leads to a table, Belfry the user bit also where the whole table is
  * then refused. */
-#define TABLE_MARKS (PTE_A | PTE_US)
+#define TABLE_MARKS (PTE_ACCESSED | PTE_USER)
 
 static void note_tables(void)
 {

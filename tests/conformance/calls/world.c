@@ -482,7 +482,7 @@ static bool note_one(const char *kind, const uint64_t *mfns, unsigned int n,
 
 void note_entry(uint64_t entry)
 {
-    uint64_t mfn = pte_mfn(entry);
+    uint64_t mfn = pte_frame(entry);
 
     if (entry == 0)
         line_add(" empty");
@@ -491,7 +491,7 @@ void note_entry(uint64_t entry)
              !note_one("w", world.window_mfn, NR_WINDOWS, mfn))
         line_add(" other");
     if (entry)
-        line_add("/0x%lx", (unsigned long)(entry & ~(PTE_MFN | XEN_MARKS)));
+        line_add("/0x%lx", (unsigned long)(entry & ~(PTE_ADDRESS | XEN_MARKS)));
 }
 
 static bool is_virq(evtchn_port_t port)

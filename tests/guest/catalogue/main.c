@@ -129,7 +129,7 @@ static uint64_t *free_slot(uint64_t *va)
     for (*va = (uint64_t)guest.start->pt_base & ~0x1fffffull;; *va += 0x200000) {
         uint64_t *slot = table_entry((const void *)*va, 2);
 
-        if (slot && !(*slot & PTE_P))
+        if (slot && !(*slot & PTE_PRESENT))
             return slot;
     }
 }
@@ -169,8 +169,8 @@ static void update_after_update(void)
     CHECK_EQ(hypercall_multicall(list, 5), 0);
     for (unsigned int i = 0; i < 5; i++)
         CHECK_EQ(list[i].result, 0);
-    CHECK_EQ(pte_mfn(first.page[0]), a.mfn);
-    CHECK_EQ(pte_mfn(second.page[0]), b.mfn);
+    CHECK_EQ(pte_frame(first.page[0]), a.mfn);
+    CHECK_EQ(pte_frame(second.page[0]), b.mfn);
     CHECK_EQ(mmuext_va(MMUEXT_TLB_FLUSH_LOCAL, 0), 0);
     give_up(first);
     give_up(second);
@@ -327,10 +327,11 @@ static long initialise(void)
 static void vcpu_of_nonsense(void)
 {
     struct frame data = new_frame();
-    const uint64_t bad_tables[] = { 0, data.mfn << PAGE_SHIFT,
-                                    NO_FRAME, 1ull << 40, ~0ull << 12,
-                                    pte_mfn(*table_entry(data.page, 3))
-                                        << PAGE_SHIFT };
+    const uint64_t bad_tables[] = {
+        0,           data.mfn << PAGE_SHIFT,
+        NO_FRAME,    1ull << 40,
+        ~0ull << 12, pte_frame(*table_entry(data.page, 3)) << PAGE_SHIFT
+    };
 
     stack = new_frame();
     CHECK(hypercall_vcpu_op(VCPUOP_up, 1, NULL) < 0);

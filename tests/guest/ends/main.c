@@ -234,7 +234,7 @@ static void kind_edge(void)
 
     code[4094] = 0x0f;
     code[4095] = 0x05;
-    next = virt_to_mfn(code) << PAGE_SHIFT | PTE_P | PTE_US;
+    next = virt_to_mfn(code) << PAGE_SHIFT | PTE_PRESENT | PTE_USER;
     for (unsigned int level = 1; level <= 3; level++) {
         uint64_t *table = page_alloc();
 
@@ -292,8 +292,9 @@ static void kind_port(void)
 /* The last way to its own code is cut. */
 static void kind_no_tables(void)
 {
-    write_entry((uint64_t *)guest.start->pt_base + table_index(
-                    (uint64_t)kind_no_tables, 4), 0);
+    write_entry((uint64_t *)guest.start->pt_base +
+                    pt_index((uint64_t)kind_no_tables, 4),
+                0);
     mmuext_va(MMUEXT_TLB_FLUSH_LOCAL, 0);
     *(volatile int *)kind_no_tables;
 }

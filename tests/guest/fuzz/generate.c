@@ -98,7 +98,7 @@ static uint64_t any_mfn(void)
     case 1:
         return random_below(pool.max_mfn + 2);
     case 2:
-        return pte_mfn(pool.window_pte[0]);
+        return pte_frame(pool.window_pte[0]);
     default:
         return pool.mfn[random_below(NR_SCRATCH)];
     }

@@ -58,7 +58,7 @@ static void writable_or_table(void)
     CHECK_EQ(page_protect(window.page, window.mfn, PAGE_WRITE), 0);
     CHECK_EQ(write_entry(&f.page[5], window.mfn << PAGE_SHIFT | PAGE_WRITE),
              0);
-    CHECK_EQ(pte_mfn(f.page[5]), window.mfn);
+    CHECK_EQ(pte_frame(f.page[5]), window.mfn);
     CHECK(write_entry(&f.page[6], f.mfn << PAGE_SHIFT | PAGE_WRITE) < 0);
     CHECK_EQ(f.page[6], 0);
     CHECK_EQ(mmuext_mfn(MMUEXT_UNPIN_TABLE, f.mfn), 0);
@@ -130,8 +130,9 @@ static void forbidden_bits(void)
 
         CHECK_EQ(write_entry(entry, before | PTE_PSE), -EINVAL);
         CHECK_EQ(write_entry(entry, (before | PTE_PSE) & ~PTE_RW), -EINVAL);
-        CHECK_EQ(write_entry(entry, (before ^ PTE_US) | PTE_PSE), -EINVAL);
-        CHECK_EQ(*entry & ~(PTE_A | PTE_D), before & ~(PTE_A | PTE_D));
+        CHECK_EQ(write_entry(entry, (before ^ PTE_USER) | PTE_PSE), -EINVAL);
+        CHECK_EQ(*entry & ~(PTE_ACCESSED | PTE_DIRTY),
+                 before & ~(PTE_ACCESSED | PTE_DIRTY));
     }
     if (guest.on_belfry) {
         uint64_t pte = f.mfn << PAGE_SHIFT | PAGE_WRITE;
@@ -148,7 +149,8 @@ static void forbidden_bits(void)
 static void no_linear_tables(void)
 {
     uint64_t *l4 = (uint64_t *)guest.start->pt_base;
-    uint64_t self = virt_to_mfn(l4) << PAGE_SHIFT | PTE_P | PTE_US | PTE_A;
+    uint64_t self =
+        virt_to_mfn(l4) << PAGE_SHIFT | PTE_PRESENT | PTE_USER | PTE_ACCESSED;
     struct frame a = new_frame(), b = new_frame();
 
     CHECK(write_entry(&l4[300], self | PTE_RW) < 0);
@@ -160,8 +162,8 @@ static void no_linear_tables(void)
     if (guest.on_belfry) {
         CHECK_EQ(write_entry(&l4[300], self), -EINVAL);
         CHECK_EQ(l4[300], 0);
-        CHECK(write_entry(&a.page[0], b.mfn << PAGE_SHIFT | PTE_P | PTE_US) <
-              0);
+        CHECK(write_entry(&a.page[0],
+                          b.mfn << PAGE_SHIFT | PTE_PRESENT | PTE_USER) < 0);
     }
     CHECK_EQ(mmuext_mfn(MMUEXT_UNPIN_TABLE, a.mfn), 0);
     CHECK_EQ(mmuext_mfn(MMUEXT_UNPIN_TABLE, b.mfn), 0);
@@ -239,8 +241,8 @@ static void random_entries(void)
         if (write_entry(entry, value) != 0)
             continue;
         accepted++;
-        if (*entry & PTE_P)
-            wrong += !mfn_is_own(pte_mfn(*entry), max_mfn) ||
+        if (*entry & PTE_PRESENT)
+            wrong += !mfn_is_own(pte_frame(*entry), max_mfn) ||
                      (*entry & (PTE_PSE | PTE_PCD | PTE_PWT)) != 0;
     }
     CHECK(accepted > 100 || !guest.on_belfry);

@@ -116,7 +116,7 @@ static void make_tree(struct meet *m)
         tree[t] = page_alloc();
         for (unsigned int i = 0; i < 512; i++)
             if (t < NR_L1)
-                tree[t][i] = page | PTE_P;
+                tree[t][i] = page | PTE_PRESENT;
             else if (t == NR_L1)
                 tree[t][i] = virt_to_maddr(tree[i % NR_L1]) | PTE_TABLE;
             else

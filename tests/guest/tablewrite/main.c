@@ -11,9 +11,10 @@
 #include "tests/guest/tables.h"
 
 #define PAGE_FAULT       14
-#define WRITE_PROTECTED  (PTE_P | PTE_RW) /* error code */
+#define WRITE_PROTECTED  (PTE_PRESENT | PTE_RW) /* error code */
 /* Bits of an entry that are the guest's; Xen uses some of the others. */
-#define OWN_BITS  (PTE_MFN | PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D)
+#define OWN_BITS                                                               \
+    (PTE_ADDRESS | PTE_PRESENT | PTE_RW | PTE_USER | PTE_ACCESSED | PTE_DIRTY)
 #define FLAGS     0x8c5u /* OF SF ZF PF CF; AF is undefined after AND */
 
 static uint64_t *table;   /* an L1 table, mapped read-only */
@@ -35,7 +36,7 @@ static uint64_t in[3], after[3];     /* rcx rdx rax; flags rax rdx */
 
 static uint64_t as_stored(uint64_t entry)
 {
-    return (entry & PTE_P ? entry | PTE_US : entry) & OWN_BITS;
+    return (entry & PTE_PRESENT ? entry | PTE_USER : entry) & OWN_BITS;
 }
 
 static void set(uint64_t entry)
@@ -103,7 +104,7 @@ static void whole_entries(uint64_t start)
     BOTH(start, ~0ull, 0, "lock andq %%rdx, (%%rcx)");
     BOTH(start, ~PTE_RW, 0, "lock andq %%rdx, (%%rcx)");
     BOTH(start, 0, 0, "lock andq %%rdx, (%%rcx)");
-    BOTH(start, PTE_A | PTE_D, 0, "lock orq %%rdx, (%%rcx)");
+    BOTH(start, PTE_ACCESSED | PTE_DIRTY, 0, "lock orq %%rdx, (%%rcx)");
 }
 
 static void single_bits(uint64_t start)
@@ -185,7 +186,7 @@ static void places_that_may_not_be(void)
     CHECK_EQ(page_protect(page, mfn, PAGE_READ), 0);
     REFUSED(page, 1, "movq %%rdx, (%%rcx)"); /* no table */
     REFUSED(upper, 0, "movq %%rdx, (%%rcx)"); /* of level 2 */
-    REFUSED(upper, PTE_A, "lock orq %%rdx, (%%rcx)");
+    REFUSED(upper, PTE_ACCESSED, "lock orq %%rdx, (%%rcx)");
     set(read_only);
     REFUSED(table, 0, "movq %%rdx, 4(%%rcx)"); /* two entries */
     CHECK_EQ(table[1], 0);
