@@ -10,8 +10,9 @@
 # each case of a host suite, each guest's verdict and each check of the tool
 # counts as one; status 1 if any failed.
 #
-# SEED=N gives the guests with random moments or arguments another seed, and
-# CALLS and CYCLES set how much the fuzzer and the cycles do.
+# SEED=N gives the guests with random moments or arguments another seed,
+# CALLS and CYCLES set how much the fuzzer and the cycles do, and LIMIT=N gives
+# each guest so many seconds.
 set -u
 
 B=${1:-build}
@@ -172,7 +173,7 @@ run_guest() { # LABEL TEST CMDLINE RUN-OPTION...
     label=$1 test=$2
     log=$LOGS/$label.log iso=$LOGS/$label.iso cfg=$LOGS/$label.cfg
     config_of "$test" "$3" > "$cfg"
-    limit=$(timeout_of "$cfg")
+    limit=${LIMIT:-$(timeout_of "$cfg")}
     shift 3
     grep -q '^# icount' "$cfg" && set -- --icount "$@"
     cpus=$(sed -n 's/^# cpus \([0-9]*\)$/\1/p' "$cfg")

@@ -5,6 +5,8 @@
  * handler keeps the whole frame in fault_seen and goes on behind the piece;
  * an exception outside of FAULT_TRY panics.  Every vector has the same
  * handler, so an exception delivered at the wrong vector is seen as such.
+ * Several vCPUs may try at once, but what the last exception was, fault_seen,
+ * is then of no use.
  *
  * The return from the handler is by iretq in ring 3, or by the iret
  * hypercall when the command line has the word iret (emulators cannot execute
@@ -32,8 +34,10 @@ static unsigned int fault_count;
  * change the frame.  Used by tests of user mode. */
 static void (*fault_hook)(struct fault_frame *frame);
 
-uint64_t fault_resume_rip __attribute__((used));
-uint64_t fault_resume_rsp __attribute__((used));
+/* Where each vCPU goes on; rip 0: nowhere. */
+struct fault_resume {
+    uint64_t rip, rsp;
+} fault_resume[32] __attribute__((used));
 uint32_t fault_by_hypercall __attribute__((used));
 void fault_handle(struct fault_frame *frame);
 extern char fault_stubs[];
@@ -112,20 +116,22 @@ __asm__(".pushsection .text\n"
 
 void fault_handle(struct fault_frame *frame)
 {
+    struct fault_resume *resume = &fault_resume[vcpu_id()];
+
     fault_seen = *frame;
-    fault_seen_cr2 = guest.shared->vcpu_info[0].arch.cr2;
+    fault_seen_cr2 = trap_cr2();
     fault_count++;
     if (fault_hook) {
         fault_hook(frame);
         return;
     }
-    if (fault_resume_rip == 0)
+    if (resume->rip == 0)
         panic("vector %lu error 0x%lx at 0x%lx, cr2 0x%lx", frame->vector,
               frame->error, frame->rip, fault_seen_cr2);
-    frame->rip = fault_resume_rip;
-    frame->rsp = fault_resume_rsp;
+    frame->rip = resume->rip;
+    frame->rsp = resume->rsp;
     frame->rflags &= ~(uint64_t)0x100; /* no more single steps */
-    fault_resume_rip = 0;
+    resume->rip = 0;
 }
 
 /* Take over all vectors; software interrupts from @vector_of_int on are
@@ -159,11 +165,12 @@ static inline void fault_clear(void)
     do {                                                                       \
         fault_clear();                                                         \
         __asm__ volatile("leaq 771f(%%rip), %%rax\n\t"                         \
-                         "movq %%rax, fault_resume_rip(%%rip)\n\t"             \
-                         "movq %%rsp, fault_resume_rsp(%%rip)\n\t" code "\n"   \
-                         "771:\tmovq $0, fault_resume_rip(%%rip)"              \
+                         "movq %%rax, (%[resume])\n\t"                         \
+                         "movq %%rsp, 8(%[resume])\n\t" code "\n"              \
+                         "771:\tmovq $0, (%[resume])"                          \
                          : /* none */                                          \
-                         : __VA_ARGS__                                         \
+                         : [resume] "r"(&fault_resume[vcpu_id()]),             \
+                           ##__VA_ARGS__                                       \
                          : "rax", "rcx", "rdx", "r11", "memory", "cc");        \
     } while (0)
 

@@ -49,25 +49,27 @@ static inline bool test_report_equal(long got, long want, const char *file,
 #define CHECK_EQ(got, want)                                                    \
     test_report_equal((long)(got), (long)(want), __FILE__, __LINE__, #got)
 
-/* ---- Random numbers: the same for the same seed, on any machine. ---- */
-__attribute__((weak)) uint64_t test_random_state = 88172645463325252ull;
+/* ---- Random numbers: the same for the same seed, on any machine.  Each vCPU
+ * has a seed of its own. ---- */
+__attribute__((weak)) uint64_t test_random_state[32];
 
 static inline void random_seed(uint64_t seed)
 {
-    test_random_state = seed * 0x9e3779b97f4a7c15ull + 0x632be59bd9b4e019ull;
-    if (test_random_state == 0)
-        test_random_state = 1;
+    uint64_t state = seed * 0x9e3779b97f4a7c15ull + 0x632be59bd9b4e019ull;
+
+    test_random_state[vcpu_id()] = state ? state : 1;
 }
 
 /* xorshift64* */
 static inline uint64_t random_next(void)
 {
-    uint64_t x = test_random_state;
+    uint64_t *state = &test_random_state[vcpu_id()];
+    uint64_t x = *state ? *state : 88172645463325252ull;
 
     x ^= x >> 12;
     x ^= x << 25;
     x ^= x >> 27;
-    test_random_state = x;
+    *state = x;
     return x * 0x2545f4914f6cdd1dull;
 }
 

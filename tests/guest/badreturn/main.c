@@ -13,8 +13,10 @@ static uint64_t other_stack[512] __attribute__((aligned(16)));
 static uint64_t wanted_cs, wanted_ss, wanted_rip, registers[6];
 
 /* The iret hypercall to the wanted cs and ss, on another stack; the handler
- * comes back here.  rbx, rbp, r12 to r15 before and after. */
-static void return_to(uint64_t cs, uint64_t ss)
+ * comes back here.  rbx, rbp, r12 to r15 before and after; inline, so that they
+ * are the caller's. */
+static inline __attribute__((always_inline)) void return_to(uint64_t cs,
+                                                            uint64_t ss)
 {
     wanted_cs = cs;
     wanted_ss = ss;
@@ -22,7 +24,7 @@ static void return_to(uint64_t cs, uint64_t ss)
               "pushq %[ss]\n\tpushq %[sp]\n\tpushq $2\n\tpushq %[cs]\n\t"
               "pushq %%rax\n\tpushq $0\n\tpushq $0x1234\n\tpushq $0x5678\n\t"
               "pushq $0x9abc\n\tmovl $23, %%eax\n\tsyscall\n\tud2\n"
-              "1:\tmovq fault_resume_rsp(%%rip), %%rsp",
+              "1:\tmovq fault_resume+8(%%rip), %%rsp",
               [ss] "m"(wanted_ss), [cs] "m"(wanted_cs), [rip] "m"(wanted_rip),
               [sp] "r"(other_stack + 512));
 }
@@ -32,8 +34,8 @@ static void mend(struct fault_frame *frame)
 {
     frame->cs = KERNEL_CS;
     frame->ss = KERNEL_SS;
-    frame->rip = fault_resume_rip;
-    frame->rsp = fault_resume_rsp;
+    frame->rip = fault_resume[0].rip;
+    frame->rsp = fault_resume[0].rsp;
 }
 
 #define REGISTERS_TO(place)                                                    \

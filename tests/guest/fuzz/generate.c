@@ -1,6 +1,7 @@
 /*
  * The generator of hypercalls.  Every choice comes from random_next(), so a
- * seed gives the same calls as long as the hypervisor gives the same answers.
+ * seed gives the same calls as long as the hypervisor gives the same answers
+ * and, with several vCPUs, runs them in the same order.
  */
 #include "tests/guest/fuzz/generate.h"
 #include "tests/guest/fault.h"
@@ -17,7 +18,7 @@
 
 static struct {
     struct fuzz_peers peers;
-    char *slots;             /* NR_SLOTS * SLOT_SIZE: structures of calls */
+    char *slots;             /* FUZZ_VCPUS * NR_SLOTS * SLOT_SIZE: structures */
     char *scratch;           /* NR_SCRATCH pages that calls may ruin */
     uint64_t mfn[NR_SCRATCH];
     char *window;            /* NR_WINDOW pages to map at */
@@ -392,7 +393,9 @@ static void gen_vcpu(struct call *call, void *slot)
     uint32_t vcpu = one_in(4) ? any_index() : (uint32_t)random_below(2);
     uint32_t cmd = (uint32_t)random_below(15);
 
-    if ((cmd == VCPUOP_down && vcpu == 0) || (cmd == VCPUOP_up && !one_in(50)))
+    if (cmd == VCPUOP_down && one_in(2)) /* up is what ends a down */
+        cmd = VCPUOP_up;
+    if (cmd == VCPUOP_down && vcpu == vcpu_id() && !one_in(20))
         cmd = VCPUOP_is_up;
     fill_small(slot, 64);
     words[0] = one_in(2) ? any_time() : any_mfn();
@@ -539,7 +542,7 @@ static generator *const generators[] = {
 
 static void *slot_at(unsigned int i)
 {
-    return pool.slots + i * SLOT_SIZE;
+    return pool.slots + (vcpu_id() * NR_SLOTS + i) * SLOT_SIZE;
 }
 
 /* The last slot holds the list itself. */
@@ -607,12 +610,17 @@ static void map_own_table(void)
     BUG_ON(map_frame_at(pool.grants, frame, true) != 0);
 }
 
+void fuzz_begin_vcpu(void)
+{
+    fault_install();
+}
+
 void fuzz_set_up(const struct fuzz_peers *peers)
 {
     pool.peers = *peers;
     pool.max_mfn = (uint64_t)hypercall_memory_op(XENMEM_maximum_ram_page,
                                                  NULL);
-    pool.slots = pages_alloc(NR_SLOTS * SLOT_SIZE / PAGE_SIZE);
+    pool.slots = pages_alloc(FUZZ_VCPUS * NR_SLOTS * SLOT_SIZE / PAGE_SIZE);
     pool.scratch = pages_alloc(NR_SCRATCH);
     pool.window = pages_alloc(NR_WINDOW);
     BUG_ON(!pool.slots || !pool.scratch || !pool.window);
@@ -626,5 +634,4 @@ void fuzz_set_up(const struct fuzz_peers *peers)
         BUG_ON(page_protect(pool.scratch + i * PAGE_SIZE, pool.mfn[i],
                             PAGE_READ) != 0);
     map_own_table();
-    fault_install();
 }

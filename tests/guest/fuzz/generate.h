@@ -6,11 +6,16 @@
  * tables, grants of its parent.  Now and then a value comes from outside the
  * pool.  What would end the domain (shutdown, its own watchdog, a block that
  * nothing ends) is left out, or made rare where it is worth a life.
+ *
+ * All vCPUs of the domain use one pool: what one makes a page table of, another
+ * maps, unmaps and writes to at the same time.
  */
 #ifndef FUZZ_GENERATE_H
 #define FUZZ_GENERATE_H
 
 #include "tests/guest/test.h"
+
+#define FUZZ_VCPUS 4u /* at most */
 
 struct call {
     uint64_t nr;
@@ -25,6 +30,9 @@ struct fuzz_peers {
 
 /* Build the pool. */
 void fuzz_set_up(const struct fuzz_peers *peers);
+
+/* On each vCPU, before its first call. */
+void fuzz_begin_vcpu(void);
 
 /* The next call.  Structures it points to are in pages of the pool. */
 void fuzz_generate(struct call *call);

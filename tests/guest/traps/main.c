@@ -67,7 +67,7 @@ static void registers_are_kept(void)
     CHECK_EQ(fault_seen.r11, 0x2222);
     CHECK_EQ(fault_seen.rdx, 0x3333);
     CHECK_EQ(fault_seen.rax, 0x4444);
-    CHECK_EQ(fault_seen.rsp, fault_resume_rsp);
+    CHECK_EQ(fault_seen.rsp, fault_resume[0].rsp);
 }
 
 static void protection(void)
