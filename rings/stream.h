@@ -15,6 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One direction, as one side sees it. */
 struct stream {
     uint8_t *data;         /* size bytes, shared */
@@ -36,5 +40,9 @@ int stream_read(struct stream *s, void *bytes, uint32_t n);
 /* Bytes that can be read or written now, or -EPROTO. */
 int stream_readable(const struct stream *s);
 int stream_writable(const struct stream *s);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
