@@ -12,7 +12,7 @@ PACKAGES := gcc libc6-dev make nasm binutils clang libclang-rt-14-dev \
   grub-pc-bin grub-efi-amd64-bin grub-common xorriso mtools qemu-system-x86 \
   seabios ovmf check \
   pkg-config libsubunit-dev libxen-dev libjansson-dev liblz4-dev libncurses-dev \
-  e2fsprogs jq gdb xz-utils
+  e2fsprogs jq gdb xz-utils g++ relacy-dev spin
 
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -132,7 +132,7 @@ $(B)/disk.img: tools/make-disk.sh
 
 all: $(B)/belfry.elf $(GUESTS) $(B)/belfry
 
-.PHONY: all deps run test bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub conformance run-on-xen
+.PHONY: all deps run test test-models bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub conformance run-on-xen
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -189,6 +189,20 @@ $(B)/unit/%.tsan: $(B)/tsan/tests/unit/%.o $(B)/tsan/libpure.a
 UNIT_BIN := $(UNIT:%=$(B)/unit/%) \
   $(patsubst %,$(B)/unit/%.tsan,$(filter %_threads,$(UNIT)))
 
+# ---- Models: the rings' own files, every shared access a call to the checker
+# (tests/models/README.md). ----------------------------------------------------
+MODEL_RINGS := $(call obj,models,$(filter-out rings/shared_copy.c,$(wildcard rings/*.c)))
+$(B)/models/%.o: %.c
+	@mkdir -p $(@D)
+	gcc -Itests/models/hooked $(HOSTFLAGS) -c $< -o $@
+$(B)/models/%.o: %.cc
+	@mkdir -p $(@D)
+	g++ -Itests/models/hooked -std=gnu++17 -O2 -g -I. -Wall -Werror -MMD -MP -c $< -o $@
+$(B)/models/explore: $(call obj,models,$(wildcard tests/models/*.c)) $(MODEL_RINGS)
+	gcc $^ -o $@
+$(B)/models/relacy: $(B)/models/tests/models/relacy.o $(MODEL_RINGS)
+	g++ $^ -o $@
+
 test:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all headers $(DISK) $(UNIT_BIN)
@@ -213,6 +227,11 @@ fuzz soak:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all $(DISK)
 	@sh tests/$@.sh $(B)
+
+test-models: # every interleaving of the rings, and faults that must be seen
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s $(B)/models/explore $(B)/models/relacy
+	@sh tests/models/run.sh $(B)
 
 mutate: # do the tests see faults?  ONLY=PATTERN picks some
 	@$(MAKE) --no-print-directory deps
@@ -245,6 +264,7 @@ help:
 	@echo "  make fuzz, make soak   longer suites"
 	@echo "  make conformance       the same calls on Xen and here: no difference"
 	@echo "  make run-on-xen GUEST=x   a guest as the initial domain of Xen"
+	@echo "  make test-models       every interleaving of the rings' code; faults that must be seen"
 	@echo "  make mutate            faults put into the code, which the tests must see"
 	@echo "  make stats             lines of code"
 

@@ -1,0 +1,26 @@
+/*
+ * What the code under exploration calls instead of touching shared memory.
+ * explore.c and relacy.cc each implement these three.
+ */
+#ifndef TESTS_MODELS_HOOKS_H
+#define TESTS_MODELS_HOOKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum order { ORDER_RELAXED, ORDER_ACQUIRE, ORDER_RELEASE, ORDER_SEQ_CST };
+
+uint32_t hook_load(const uint32_t *p, enum order order);
+void hook_store(uint32_t *p, uint32_t value, enum order order);
+/* One of the two is in the shared page, the other is the caller's. */
+void hook_copy(void *to, const void *from, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,12 @@
+/*
+ * The models that main.c has explored.
+ */
+#ifndef TESTS_MODELS_MODELS_H
+#define TESTS_MODELS_MODELS_H
+
+#include "tests/models/explore.h"
+
+extern const struct model honest;                      /* front and back */
+extern const struct model hostile_back, hostile_front; /* one, and a forger */
+
+#endif

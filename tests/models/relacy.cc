@@ -1,0 +1,161 @@
+/*
+ * relacy [ROUNDS]: the rings under the memory model of C11 itself, where a
+ * load may also find an old value and nothing is ordered that no pair orders.
+ * Each round is one random schedule, with random choices of what each load
+ * finds; a slot that is read without an order after its writing is a race,
+ * and who is never woken a livelock.
+ *
+ * The bell is relaxed: it orders nothing.
+ */
+#include <relacy/relacy.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "rings/reqrsp.h"
+
+#define MESSAGES  6u
+#define MAX_SLOTS 2u
+#define SLOT_SIZE 4u
+
+static uint32_t page[16 + MAX_SLOTS];
+static uint32_t nr_slots;
+
+/* What of a run is shared: Relacy wants it in the suite, made anew for each. */
+struct shared {
+    rl::atomic<unsigned> index[4];
+    rl::var<unsigned> slot[MAX_SLOTS];
+    rl::atomic<unsigned> bell[2];
+};
+static shared *now;
+
+static rl::memory_order order_of(enum order order)
+{
+    static const rl::memory_order orders[] = { rl::mo_relaxed, rl::mo_acquire,
+                                               rl::mo_release, rl::mo_seq_cst };
+
+    return orders[order];
+}
+
+extern "C" uint32_t hook_load(const uint32_t *p, enum order order)
+{
+    if (!now)
+        return *p;
+    return now->index[p - page].load(order_of(order), $);
+}
+
+extern "C" void hook_store(uint32_t *p, uint32_t value, enum order order)
+{
+    if (now)
+        now->index[p - page].store(value, order_of(order), $);
+    else
+        *p = value;
+}
+
+static bool is_shared(const void *p)
+{
+    return (uintptr_t)p - (uintptr_t)page < sizeof(page);
+}
+
+extern "C" void hook_copy(void *to, const void *from, size_t)
+{
+    if (is_shared(to))
+        now->slot[(uint32_t *)to - page - 16]($) = *(const uint32_t *)from;
+    else
+        *(uint32_t *)to = now->slot[(const uint32_t *)from - page - 16]($);
+}
+
+/* ---- Front and back, as two threads. ---- */
+
+static void bell_ring(unsigned who)
+{
+    now->bell[who].store(1, rl::mo_relaxed, $);
+}
+
+static void bell_wait(unsigned who)
+{
+    while (!now->bell[who].exchange(0, rl::mo_relaxed, $))
+        rl::yield(1, $);
+}
+
+static void run_front(ring_front *f)
+{
+    uint32_t sent = 0, received = 0, word;
+
+    while (received < MESSAGES) {
+        for (unsigned batch = 1 + rl::rand(nr_slots);
+             batch > 0 && sent < MESSAGES; batch--) {
+            word = 100 + sent;
+            if (ring_front_put(f, &word, SLOT_SIZE) != 0)
+                break;
+            sent++;
+        }
+        if (ring_front_publish(f))
+            bell_ring(1);
+        while (ring_front_take(f, &word, SLOT_SIZE) == 0)
+            RL_ASSERT(word == 200 + received++);
+        RL_ASSERT(!f->fault);
+        if (received < MESSAGES &&
+            (ring_front_free(f) == 0 || sent == MESSAGES) && !ring_front_arm(f))
+            bell_wait(0);
+    }
+}
+
+static void run_back(ring_back *b)
+{
+    uint32_t taken = 0, word;
+
+    while (taken < MESSAGES) {
+        while (ring_back_take(b, &word, SLOT_SIZE) == 0) {
+            RL_ASSERT(word == 100 + taken);
+            word = 200 + taken++;
+            RL_ASSERT(ring_back_put(b, &word, SLOT_SIZE) == 0);
+            if (rl::rand(2))
+                break;
+        }
+        RL_ASSERT(!b->fault);
+        if (ring_back_publish(b))
+            bell_ring(0);
+        if (taken < MESSAGES && !ring_back_arm(b))
+            bell_wait(1);
+    }
+}
+
+struct rings : rl::test_suite<rings, 2> {
+    shared s;
+    ring_front front;
+    ring_back back;
+
+    void before()
+    {
+        now = nullptr;
+        ring_front_create(&front, page, 64 + nr_slots * SLOT_SIZE, SLOT_SIZE);
+        ring_back_attach(&back, page, 64 + nr_slots * SLOT_SIZE, SLOT_SIZE);
+        now = &s;
+        for (unsigned i = 0; i < 4; i++)
+            s.index[i].store(page[i], rl::mo_relaxed, $);
+        for (unsigned i = 0; i < 2; i++)
+            s.bell[i].store(0, rl::mo_relaxed, $);
+    }
+
+    void thread(unsigned who)
+    {
+        if (who == 0)
+            run_front(&front);
+        else
+            run_back(&back);
+    }
+};
+
+int main(int argc, char **argv)
+{
+    rl::test_params params;
+
+    params.iteration_count = argc > 1 ? strtoul(argv[1], nullptr, 0) : 300000;
+    params.execution_depth_limit = 3000;
+    for (nr_slots = 1; nr_slots <= MAX_SLOTS; nr_slots++)
+        if (!rl::simulate<rings>(params))
+            return 1;
+    return 0;
+}
