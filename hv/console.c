@@ -10,7 +10,6 @@
 #include "hv/domain.h"
 #include "hv/machine.h"
 #include "hv/timer.h"
-#include "hv/x86/backtrace.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/serial.h"
 #include "lib/format.h"
@@ -129,9 +128,7 @@ void panic(const char *fmt, ...)
     print(fmt, args);
     va_end(args);
     printk("\n");
-    backtrace_print((uint64_t)__builtin_return_address(0),
-                    (uint64_t)&args);
-    machine_stop(VERDICT_CODE_PANIC, false);
+    machine_panic((uint64_t)__builtin_return_address(0), (uint64_t)&args);
 }
 
 size_t log_read(void *position, char *buf, size_t size)

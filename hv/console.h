@@ -5,7 +5,7 @@
 #ifndef HV_CONSOLE_H
 #define HV_CONSOLE_H
 
-#include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +32,13 @@ __attribute__((noreturn, format(printf, 1, 2))) void panic(const char *fmt,
             panic("BUG at %s:%d: %s", __FILE__, __LINE__, #cond);              \
     } while (0)
 #define ASSERT(cond) BUG_ON(!(cond))
+
+/*
+ * keys.c: single-key dumps on COM1, for a system whose control domain hangs:
+ * three Ctrl-] switch to them, q switches back.  A byte from COM1; true: it was
+ * ours.
+ */
+bool keys_input(uint8_t byte);
 
 /* Copy the log from *position on; returns bytes, advances *position. */
 size_t log_read(void *position, char *buf, size_t size);

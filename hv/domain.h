@@ -17,7 +17,6 @@
 #include <stdint.h>
 
 #include <xen/xen.h>
-#include <xen/callback.h>
 #include <xen/sched.h>
 
 #include "evtchn/evtchn.h"

@@ -13,6 +13,8 @@
 
 struct vcpu;
 
+#define NR_HYPERCALLS 56 /* numbers from here on are -ENOSYS */
+
 long do_set_trap_table(struct vcpu *v, void *traps);
 long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
                    uint32_t foreign);

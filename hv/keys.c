@@ -1,10 +1,9 @@
 /* Single-key dumps on COM1: what the machine looks like from inside, when
  * nobody else answers. */
-#include "hv/keys.h"
+#include "hv/console.h"
 
 #include "hv/abi/belfry.h"
 #include "hv/audit.h"
-#include "hv/console.h"
 #include "hv/domain.h"
 #include "hv/machine.h"
 

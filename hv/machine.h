@@ -33,4 +33,8 @@ void hv_main(void);
  * instead, where there is no debug exit. */
 _Noreturn void machine_stop(int code, bool reboot);
 
+/* The end of a panic: print the calls that led to @rip with the stack at @rsp,
+ * and stop with a failing status. */
+_Noreturn void machine_panic(uint64_t rip, uint64_t rsp);
+
 #endif

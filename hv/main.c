@@ -8,7 +8,6 @@
 #include "hv/x86/apic.h"
 #include "hv/x86/boot.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/fw_cfg.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/smp.h"
 #include "hv/x86/x86.h"

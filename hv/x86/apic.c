@@ -1,7 +1,6 @@
 /* Local APIC (xAPIC mode) and I/O APIC. */
 #include "hv/x86/apic.h"
 
-#include "hv/console.h"
 #include "hv/x86/boot.h"
 #include "hv/x86/x86.h"
 
@@ -28,9 +27,6 @@ enum {
 #define LVT_NMI        0x400u
 #define DIVIDE_BY_16   3u
 #define ICR_PENDING    0x1000u
-#define ICR_ASSERT     0x4000u
-#define ICR_INIT       0x500u
-#define ICR_STARTUP    0x600u
 
 #define IOAPIC_LEVEL   (1u << 15)
 #define IOAPIC_LOW     (1u << 13)
@@ -112,27 +108,12 @@ bool apic_interrupt_waits(void)
     return requested(VECTOR_TIMER) || requested(VECTOR_SERIAL);
 }
 
-static void send(uint32_t apic_id, uint32_t command)
+void apic_send(uint32_t apic_id, uint32_t command)
 {
     while (lapic[LAPIC_ICR_LOW] & ICR_PENDING)
         ;
     lapic[LAPIC_ICR_HIGH] = apic_id << 24;
     lapic[LAPIC_ICR_LOW] = command;
-}
-
-void apic_send_ipi(uint32_t apic_id, uint8_t vector)
-{
-    send(apic_id, vector);
-}
-
-void apic_send_init(uint32_t apic_id)
-{
-    send(apic_id, ICR_ASSERT | ICR_INIT);
-}
-
-void apic_send_startup(uint32_t apic_id, uint8_t page)
-{
-    send(apic_id, ICR_ASSERT | ICR_STARTUP | page);
 }
 
 void apic_timer_set(uint32_t ticks)

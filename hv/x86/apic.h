@@ -18,10 +18,11 @@ void apic_init_cpu(void);
 void apic_eoi(void);
 /* Does an interrupt wait for this CPU to take it? */
 bool apic_interrupt_waits(void);
-void apic_send_ipi(uint32_t apic_id, uint8_t vector);
-/* The two steps of starting a CPU at a page below 1 MiB. */
-void apic_send_init(uint32_t apic_id);
-void apic_send_startup(uint32_t apic_id, uint8_t page);
+/* To another CPU: a vector, or one of the two steps of starting it, the second
+ * with the number of a page below 1 MiB. */
+#define APIC_INIT    0x4500u
+#define APIC_STARTUP 0x4600u
+void apic_send(uint32_t apic_id, uint32_t command);
 
 /* One-shot timer: an interrupt after so many ticks (0: stop it). */
 void apic_timer_set(uint32_t ticks);

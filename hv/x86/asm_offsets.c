@@ -1,8 +1,8 @@
 /* What the assembler must know of C's structures and constants. */
 #include <stddef.h>
 
+#include "hv/hypercall.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/hypercall_table.h"
 #include "hv/x86/x86.h"
 
 #define DEFINE(name, value)                                                    \

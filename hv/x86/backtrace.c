@@ -2,11 +2,8 @@
  * Backtraces of the hypervisor itself: return addresses on the stack, named
  * by the list of functions in the image.
  */
-#include "hv/x86/backtrace.h"
-
-#include <stdbool.h>
-
 #include "hv/console.h"
+#include "hv/machine.h"
 #include "hv/x86/layout.h"
 #include "lib/string.h"
 #include "lib/symbols.h"
@@ -49,7 +46,7 @@ static void print_call(uint64_t rip)
 /* The code keeps no frame pointers (they cost a hypercall a tenth): every word
  * on the stack that follows a call is shown, so one may be of a call that has
  * returned already. */
-void backtrace_print(uint64_t rip, uint64_t rsp)
+static void print_calls(uint64_t rip, uint64_t rsp)
 {
     uint64_t block = rsp & ~(uint64_t)(STACK_BLOCK_SIZE - 1);
     uint64_t page_end = (rsp & ~(uint64_t)(PAGE_SIZE - 1)) + PAGE_SIZE;
@@ -66,4 +63,10 @@ void backtrace_print(uint64_t rip, uint64_t rsp)
             print_call(*(const uint64_t *)at);
             depth++;
         }
+}
+
+void machine_panic(uint64_t rip, uint64_t rsp)
+{
+    print_calls(rip, rsp);
+    machine_stop(VERDICT_CODE_PANIC, false);
 }

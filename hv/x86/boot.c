@@ -102,7 +102,7 @@ static const void *find_rsdp(void)
 
 void boot_main(uint32_t info)
 {
-    boot_tsc = read_tsc();
+    boot_tsc = stamp_now();
     directmap = (char *)DIRECTMAP_BASE;
     serial_init();
     printk("Belfry %s\n", BELFRY_VERSION);

@@ -5,7 +5,6 @@
 #ifndef X86_BOOT_H
 #define X86_BOOT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +38,11 @@ extern struct acpi_info acpi;
 /* @rsdp as GRUB copied it, NULL if it found none.  Panics if there is no
  * local APIC or PM timer to be found. */
 void acpi_init(const void *rsdp);
+
+/* ---- fw_cfg.c: QEMU's options of a single run. ---- */
+
+/* The file's text, terminated and cut to fit; "" if there is none. */
+void fw_cfg_read(const char *name, char *buf, size_t size);
 
 /* ---- paging.c ---- */
 

@@ -44,4 +44,7 @@ void build_contents(struct build *b);
 /* The first page tables, not yet validated: 0 or -ENOMEM. */
 int build_tables(struct build *b);
 
+/* A whole page: the stub of hypercall N stands at offset 32 N. */
+void hypercall_page_fill(void *page);
+
 #endif

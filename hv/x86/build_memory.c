@@ -4,7 +4,6 @@
  */
 #include "hv/x86/build.h"
 
-#include "hv/x86/hypercall_page.h"
 #include "hv/x86/pte.h"
 #include "lib/string.h"
 

@@ -7,7 +7,7 @@
 #include "hv/vcpu_op.h"
 #include "hv/x86/apic.h"
 #include "hv/x86/boot.h"
-#include "hv/x86/page.h"
+#include "hv/x86/descriptor.h"
 #include "hv/x86/x86.h"
 #include "lib/string.h"
 
@@ -59,21 +59,16 @@ static void set_system(uint16_t selector, uint64_t base, uint32_t limit,
     d[1] = base >> 32;
 }
 
-static uint8_t vector_ist(unsigned int vector)
-{
-    switch (vector) {
-    case 1:
-        return IST_DB;
-    case 2:
-        return IST_NMI;
-    case 8:
-        return IST_DF;
-    case 18:
-        return IST_MC;
-    default:
-        return IST_NONE;
-    }
-}
+/* Vectors with a stack of their own; it ends at this page of the block. */
+static const struct {
+    uint8_t vector, ist, end;
+} own_stacks[] = {
+    { 8, IST_DF, 2 },
+    { 18, IST_MC, 4 },
+    { 2, IST_NMI, 6 },
+    { 1, IST_DB, 8 },
+};
+#define NR_OWN_STACKS (sizeof(own_stacks) / sizeof(own_stacks[0]))
 
 static void init_idt(void)
 {
@@ -84,19 +79,19 @@ static void init_idt(void)
         idt[v].middle = (uint16_t)(stub >> 16);
         idt[v].high = (uint32_t)(stub >> 32);
         idt[v].selector = HV_CS;
-        idt[v].ist = vector_ist(v);
         idt[v].type = v == 3 || v == 4 ? GATE_GUEST : GATE_PRESENT;
     }
+    for (unsigned int i = 0; i < NR_OWN_STACKS; i++)
+        idt[own_stacks[i].vector].ist = own_stacks[i].ist;
 }
 
 /* Stacks grow down from the end of their page (layout.h). */
 static void init_tss(struct cpu *c, uint64_t block)
 {
     c->tss.rsp0 = (uint64_t)c;
-    c->tss.ist[IST_DF - 1] = block + 2 * PAGE_SIZE;
-    c->tss.ist[IST_MC - 1] = block + 4 * PAGE_SIZE;
-    c->tss.ist[IST_NMI - 1] = block + 6 * PAGE_SIZE;
-    c->tss.ist[IST_DB - 1] = block + 8 * PAGE_SIZE;
+    for (unsigned int i = 0; i < NR_OWN_STACKS; i++)
+        c->tss.ist[own_stacks[i].ist - 1] =
+            block + own_stacks[i].end * PAGE_SIZE;
     c->tss.io_map = sizeof(struct tss);
     set_system((uint16_t)(HV_TSS + 16 * c->id), (uint64_t)&c->tss,
                sizeof(struct tss) - 1, 0x89);
@@ -207,7 +202,7 @@ void cpu_init(unsigned int id)
 void arch_cpu_kick(unsigned int cpu)
 {
     if (cpu != this_cpu()->id)
-        apic_send_ipi(cpus[cpu]->apic_id, VECTOR_KICK);
+        apic_send(cpus[cpu]->apic_id, VECTOR_KICK);
 }
 
 void arch_idle(void)
@@ -247,9 +242,7 @@ static void save_segment_bases(struct arch_vcpu *a)
 
     a->fs_base = read_fsbase();
     *own = read_gsbase();
-    swapgs();
-    *other = read_gsbase();
-    swapgs();
+    *other = read_shadow_gsbase();
 }
 
 static void load_segment_bases(const struct arch_vcpu *a)
@@ -306,18 +299,14 @@ void cpu_load_ldt(struct vcpu *v)
         load_ldt(0);
         return;
     }
-    set_system(selector,
-               PERDOMAIN_BASE + ((uint64_t)v->id << PERDOMAIN_VCPU_SHIFT) +
-                   16 * PAGE_SIZE,
-               v->arch.ldt_entries * 8 - 1, 0x82);
+    set_system(selector, vcpu_ldt_address(v->id), v->arch.ldt_entries * 8 - 1,
+               0x82);
     load_ldt(selector);
 }
 
 static void load_vcpu_gdt(struct cpu *c, struct vcpu *v)
 {
-    struct descriptor_ptr p = {
-        0xffff, PERDOMAIN_BASE + ((uint64_t)v->id << PERDOMAIN_VCPU_SHIFT)
-    };
+    struct descriptor_ptr p = { 0xffff, vcpu_gdt_address(v->id) };
 
     if (c->gdt_vcpu == v->id)
         return;

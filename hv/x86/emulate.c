@@ -10,7 +10,6 @@
 
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
-#include "hv/x86/context.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/insn.h"
 #include "hv/x86/page.h"
@@ -125,16 +124,6 @@ static bool debug_register(struct vcpu *v, struct cpu_user_regs *r,
 
 /* ---- Model-specific registers. ---- */
 
-static uint64_t shadow_gs(void)
-{
-    uint64_t value;
-
-    swapgs();
-    value = read_gsbase();
-    swapgs();
-    return value;
-}
-
 static bool read_guest_msr(const struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     switch (msr) {
@@ -145,10 +134,10 @@ static bool read_guest_msr(const struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = read_gsbase();
         return true;
     case MSR_SHADOW_GS_BASE:
-        *value = shadow_gs();
+        *value = read_shadow_gsbase();
         return true;
     case MSR_TSC:
-        *value = read_tsc();
+        *value = stamp_now();
         return true;
     case MSR_EFER:
         *value = read_msr(MSR_EFER) & EFER_SEEN_BY_GUESTS;

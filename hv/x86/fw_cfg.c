@@ -2,9 +2,7 @@
  * QEMU's fw_cfg device, by its I/O ports (QEMU's docs/specs/fw_cfg): write a
  * selector, read bytes; the directory is big-endian.
  */
-#include "hv/x86/fw_cfg.h"
-
-#include <stdint.h>
+#include "hv/x86/boot.h"
 
 #include "hv/x86/x86.h"
 #include "lib/string.h"

@@ -5,13 +5,7 @@
  * That of iret never returns: it leaves them there with rax, and the
  * hypervisor takes all three back (struct iret_context).
  */
-#include "hv/x86/hypercall_page.h"
-
-#include <stdint.h>
-
-#include <xen/xen.h>
-
-#include "hv/x86/layout.h"
+#include "hv/x86/build.h"
 #include "lib/string.h"
 
 #define STUB_SIZE 32u

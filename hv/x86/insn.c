@@ -190,15 +190,14 @@ static uint64_t segment_base(const struct insn *i)
 }
 
 static bool memory_operand(struct insn *i, const struct cpu_user_regs *r,
-                           unsigned int mod, unsigned int rm,
-                           unsigned int immediate)
+                           unsigned int mod, unsigned int immediate)
 {
-    bool no_base = false, rip_relative = mod == 0 && rm == 5;
+    bool no_base = false, rip_relative = mod == 0 && (i->rm & 7) == 5;
     uint64_t displacement = 0;
 
     i->memory = true;
     i->address = segment_base(i);
-    if (rm == 4) {
+    if ((i->rm & 7) == 4) {
         if (!scaled_index(i, r, mod, &no_base))
             return false;
     } else if (!rip_relative) {
@@ -215,22 +214,7 @@ static bool memory_operand(struct insn *i, const struct cpu_user_regs *r,
     return true;
 }
 
-bool insn_modrm(struct insn *i, const struct cpu_user_regs *r,
-                unsigned int immediate)
-{
-    unsigned int mod, rm;
-    uint8_t byte;
-
-    if (!next(i, &byte))
-        return false;
-    mod = byte >> 6;
-    rm = byte & 7;
-    i->reg = (byte >> 3 & 7) | (i->rex & REX_R ? 8 : 0);
-    i->rm = (uint8_t)(rm | (i->rex & REX_B ? 8 : 0));
-
-    return mod == 3 || memory_operand(i, r, mod, rm, immediate);
-}
-
+/* The two upper bits of ModRM are not among what this notes. */
 bool insn_registers(struct insn *i)
 {
     uint8_t byte;
@@ -239,6 +223,16 @@ bool insn_registers(struct insn *i)
         return false;
     i->reg = (byte >> 3 & 7) | (i->rex & REX_R ? 8 : 0);
     i->rm = (byte & 7) | (i->rex & REX_B ? 8 : 0);
-
     return true;
+}
+
+bool insn_modrm(struct insn *i, const struct cpu_user_regs *r,
+                unsigned int immediate)
+{
+    unsigned int mod;
+
+    if (!insn_registers(i))
+        return false;
+    mod = i->bytes[i->length - 1] >> 6;
+    return mod == 3 || memory_operand(i, r, mod, immediate);
 }

@@ -217,21 +217,18 @@ long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
 
 /* One page at @va, or (@page false) all of the TLB; of an address that is
  * never the guest's nothing is kept. */
-static int flush_local(bool page, uint64_t va)
+static int flush(struct vcpu *v, bool all_cpus, bool page, uint64_t va)
 {
-    if (!page)
-        write_cr3(read_cr3());
-    else if (guest_va_ok(va))
+    if (page && !guest_va_ok(va))
+        return 0;
+    if (!all_cpus && page)
         invlpg(va);
-    return 0;
-}
-
-static int flush_all(struct vcpu *v, bool page, uint64_t va)
-{
-    if (!page)
-        tlb_flush_domain(v->domain);
-    else if (guest_va_ok(va))
+    else if (!all_cpus)
+        write_cr3(read_cr3());
+    else if (page)
         tlb_flush_domain_page(v->domain, va);
+    else
+        tlb_flush_domain(v->domain);
     return 0;
 }
 
@@ -246,7 +243,7 @@ static int flush_some(struct vcpu *v, bool page, uint64_t va,
 
     _Static_assert(MAX_VCPUS <= 64, "one word is the whole bitmap");
     mask &= (2ULL << (v->domain->nr_vcpus - 1)) - 1;
-    return mask ? flush_all(v, page, va) : 0;
+    return mask ? flush(v, true, page, va) : 0;
 }
 
 /* ---- update_va_mapping. ---- */
@@ -258,10 +255,9 @@ static int flush_by_flags(struct vcpu *v, uint64_t va, uint64_t flags)
 
     if (!page && (flags & UVMF_FLUSHTYPE_MASK) != UVMF_TLB_FLUSH)
         return 0;
-    if (whom == UVMF_LOCAL)
-        return flush_local(page, va);
-    return whom == UVMF_ALL ? flush_all(v, page, va)
-                            : flush_some(v, page, va, (const void *)whom);
+    if (whom == UVMF_LOCAL || whom == UVMF_ALL)
+        return flush(v, whom == UVMF_ALL, page, va);
+    return flush_some(v, page, va, (const void *)whom);
 }
 
 long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t pte,
@@ -332,10 +328,7 @@ int mmu_set_base(struct vcpu *v, mfn_t *base, mfn_t mfn)
 
 static int flush_multi(struct vcpu *v, const struct mmuext_op *op, bool page)
 {
-    const void *bitmap;
-
-    memcpy(&bitmap, &op->arg2, sizeof(bitmap));
-    return flush_some(v, page, op->arg1.linear_addr, bitmap)
+    return flush_some(v, page, op->arg1.linear_addr, op->arg2.vcpumask.p)
                ? refuse(-EINVAL, "the bitmap of vCPUs is not readable")
                : 0;
 }
@@ -390,13 +383,13 @@ static int mmuext_one(struct vcpu *v, const void *item)
         return mmu_set_base(v, &v->arch.user_table, mfn);
     case MMUEXT_TLB_FLUSH_LOCAL:
     case MMUEXT_INVLPG_LOCAL:
-        return flush_local(op->cmd == MMUEXT_INVLPG_LOCAL, va);
+        return flush(v, false, op->cmd == MMUEXT_INVLPG_LOCAL, va);
     case MMUEXT_TLB_FLUSH_MULTI:
     case MMUEXT_INVLPG_MULTI:
         return flush_multi(v, op, op->cmd == MMUEXT_INVLPG_MULTI);
     case MMUEXT_TLB_FLUSH_ALL:
     case MMUEXT_INVLPG_ALL:
-        return flush_all(v, op->cmd == MMUEXT_INVLPG_ALL, va);
+        return flush(v, true, op->cmd == MMUEXT_INVLPG_ALL, va);
     case MMUEXT_FLUSH_CACHE:
     case MMUEXT_FLUSH_CACHE_GLOBAL:
         return flush_cache(v);

@@ -35,7 +35,6 @@ struct domain;
 struct vcpu;
 
 typedef uint64_t mfn_t;
-#define INVALID_MFN (~(mfn_t)0)
 
 /* count */
 #define PAGE_ALLOCATED  (1ULL << 63)

@@ -13,7 +13,6 @@
  * nothing here recurses deeper than the four levels.
  */
 #include "hv/audit.h"
-#include "hv/console.h"
 #include "hv/domain.h"
 #include "hv/refused.h"
 #include "hv/x86/descriptor.h"

@@ -7,7 +7,6 @@
  */
 #include "hv/x86/boot.h"
 
-#include "hv/console.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/page.h"
 #include "hv/x86/pte.h"

@@ -189,13 +189,6 @@ long do_iret(struct vcpu *v)
     return (long)f.rax;
 }
 
-static void set_shadow_gs(uint64_t base)
-{
-    swapgs();
-    write_gsbase(base);
-    swapgs();
-}
-
 /* The user's GS selector: loaded in user mode's place, so that the base that
  * the descriptor gives is the user's.  One that cannot be loaded becomes the
  * null selector, without an error. */
@@ -218,7 +211,7 @@ long do_set_segment_base(struct vcpu *v, uint32_t which, uint64_t base)
         write_fsbase(base);
         return 0;
     case SEGBASE_GS_USER:
-        set_shadow_gs(base);
+        write_shadow_gsbase(base);
         return 0;
     case SEGBASE_GS_KERNEL:
         write_gsbase(base);

@@ -1,7 +1,7 @@
 /* The two 16550 UARTs: polled output on COM1, buffered on COM2. */
 #include "hv/x86/serial.h"
 
-#include "hv/keys.h"
+#include "hv/console.h"
 #include "hv/machine.h"
 #include "hv/x86/x86.h"
 #include "lib/spinlock.h"

@@ -38,12 +38,12 @@ static void kick_alive(unsigned int id)
 {
     uint32_t apic_id = acpi.apic_id[id];
 
-    apic_send_init(apic_id);
+    apic_send(apic_id, APIC_INIT);
     wait_ns(10000000);
-    apic_send_startup(apic_id, AP_TRAMPOLINE >> PAGE_SHIFT);
+    apic_send(apic_id, APIC_STARTUP | AP_TRAMPOLINE >> PAGE_SHIFT);
     wait_ns(200000);
     if (!read_once(&cpus[id]))
-        apic_send_startup(apic_id, AP_TRAMPOLINE >> PAGE_SHIFT);
+        apic_send(apic_id, APIC_STARTUP | AP_TRAMPOLINE >> PAGE_SHIFT);
 }
 
 static bool start(unsigned int id)
@@ -110,7 +110,7 @@ static void ask_flush(unsigned int target, uint64_t me)
 
     __atomic_fetch_and(&c->flush_done, ~me, __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&c->flush_wanted, me, __ATOMIC_SEQ_CST);
-    apic_send_ipi(c->apic_id, VECTOR_SERVE);
+    apic_send(c->apic_id, VECTOR_SERVE);
 }
 
 static void flush_others(struct domain *d)
@@ -175,7 +175,7 @@ void smp_park_others(void)
         if (i + 1 == me)
             continue;
         write_once(&cpus[i]->need_resched, 1);
-        apic_send_ipi(cpus[i]->apic_id, VECTOR_KICK);
+        apic_send(cpus[i]->apic_id, VECTOR_KICK);
         while (load_acquire(&cpus[i]->parked_round) != park_round)
             spin_relax();
     }

@@ -8,7 +8,6 @@
 #ifndef X86_SMP_H
 #define X86_SMP_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/atomic.h"

@@ -89,9 +89,9 @@ void time_init(void)
     uint32_t apic;
 
     apic_timer_set(UINT32_MAX);
-    tsc = read_tsc();
+    tsc = stamp_now();
     ns = wait_by_pm_timer();
-    tsc = read_tsc() - tsc;
+    tsc = stamp_now() - tsc;
     apic = UINT32_MAX - apic_timer_left();
     apic_timer_set(0);
 
@@ -116,7 +116,7 @@ stime_t stamp_to_stime(uint64_t stamp)
 
 stime_t now(void)
 {
-    return stamp_to_stime(read_tsc());
+    return stamp_to_stime(stamp_now());
 }
 
 void arch_timer_arm(stime_t expires)

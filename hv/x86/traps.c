@@ -13,7 +13,6 @@
 #include "hv/guest_copy.h"
 #include "hv/machine.h"
 #include "hv/x86/apic.h"
-#include "hv/x86/backtrace.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/descriptor.h"
 #include "hv/x86/emulate.h"
@@ -23,16 +22,12 @@
 #include "lib/exception.h"
 
 #define PAGE_FAULT_USER 4u /* error code */
+#define EXCEPTIONS_WITH_CODE 0x60227d00u
 /* Specialised for the event upcall, which is worth it. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define FRAME_MAX 64u /* bytes, with an error code */
 #define BOUNCED_AWAY                                                           \
     (EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT | EFLAGS_AC | EFLAGS_IOPL)
-
-static bool has_error_code(unsigned int vector)
-{
-    return vector < 32 && (0x60227d00u >> vector & 1);
-}
 
 /*
  * Write the frame that ends at @sp; returns where it begins, or 0.  A kernel's
@@ -132,6 +127,13 @@ void guest_trap(struct vcpu *v, unsigned int vector, int64_t error)
     guest_enter(v, &entry, error);
 }
 
+/* As the CPU raised it; @error counts for those that have a code. */
+static void guest_fault(struct vcpu *v, unsigned int vector, uint32_t error)
+{
+    guest_trap(v, vector,
+               EXCEPTIONS_WITH_CODE >> vector & 1 ? (int64_t)error : -1);
+}
+
 static void guest_page_fault(struct vcpu *v, struct cpu_user_regs *r)
 {
     uint64_t address = read_cr2();
@@ -204,9 +206,7 @@ static void guest_exception(struct vcpu *v, struct cpu_user_regs *r)
     default:
         break;
     }
-    guest_trap(v, r->entry_vector,
-               has_error_code(r->entry_vector) ? (int64_t)r->error_code
-                                               : -1);
+    guest_fault(v, r->entry_vector, r->error_code);
 }
 
 static void interrupt(unsigned int vector)
@@ -279,8 +279,7 @@ static void die(struct cpu_user_regs *r)
            r->rcx, r->rdx);
     printk("rsi %#018lx rdi %#018lx rbp %#018lx r8  %#018lx\n", r->rsi, r->rdi,
            r->rbp, r->r8);
-    backtrace_print(r->rip, r->rsp);
-    machine_stop(VERDICT_CODE_PANIC, false);
+    machine_panic(r->rip, r->rsp);
 }
 
 /* Loading a guest's selector may be the first look at its LDT. */
@@ -313,9 +312,7 @@ void bad_guest_frame(void)
 {
     const struct cpu *c = this_cpu();
 
-    guest_trap(c->current, c->expected_vector,
-               has_error_code(c->expected_vector) ? (int64_t)c->expected_error
-                                                  : -1);
+    guest_fault(c->current, c->expected_vector, c->expected_error);
 }
 
 /* SYSCALL in user mode goes to the guest kernel. */

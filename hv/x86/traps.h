@@ -2,7 +2,6 @@
 #ifndef X86_TRAPS_H
 #define X86_TRAPS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "hv/domain.h"

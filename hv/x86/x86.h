@@ -2,7 +2,6 @@
 #ifndef X86_X86_H
 #define X86_X86_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define CR0_MP         (1ULL << 1)
@@ -82,14 +81,6 @@ static inline void write_msr(uint32_t msr, uint64_t value)
                      : "memory");
 }
 
-static inline uint64_t read_tsc(void)
-{
-    uint32_t low, high;
-
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-    return (uint64_t)high << 32 | low;
-}
-
 #define X86_REGISTER(name)                                                     \
     static inline uint64_t read_##name(void)                                   \
     {                                                                          \
@@ -142,6 +133,24 @@ X86_SEGMENT_BASE(gsbase)
 static inline void swapgs(void)
 {
     __asm__ volatile("swapgs" : : : "memory");
+}
+
+/* The base that SWAPGS would load. */
+static inline uint64_t read_shadow_gsbase(void)
+{
+    uint64_t base;
+
+    swapgs();
+    base = read_gsbase();
+    swapgs();
+    return base;
+}
+
+static inline void write_shadow_gsbase(uint64_t base)
+{
+    swapgs();
+    write_gsbase(base);
+    swapgs();
 }
 
 static inline void clear_ts(void)

@@ -328,7 +328,7 @@ START_TEST(only_ram_is_ram)
     ck_assert(!mfn_is_ram(DEVICE_FRAME));
     ck_assert(!mfn_is_ram(MACHINE_FRAMES));
     ck_assert(!mfn_is_ram((1ULL << 40) - 1));
-    ck_assert(!mfn_is_ram(INVALID_MFN));
+    ck_assert(!mfn_is_ram(~(mfn_t)0));
 }
 END_TEST
 
@@ -375,7 +375,7 @@ START_TEST(reference_needs_the_owner)
     ck_assert(!page_get(page_of(mine), &dom_b));
     ck_assert(!page_get(hv, &dom_a));
     ck_assert_ptr_null(page_get_mfn(DEVICE_FRAME, &dom_a));
-    ck_assert_ptr_null(page_get_mfn(INVALID_MFN, &dom_a));
+    ck_assert_ptr_null(page_get_mfn(~(mfn_t)0, &dom_a));
     release(&dom_a, mine);
     ck_assert(!page_get(page_of(mine), &dom_a));
     page_free(hv);
