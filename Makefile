@@ -82,7 +82,7 @@ GUEST_DIRS  := $(filter-out guests/lib/ guests/drivers/,$(wildcard guests/*/)) \
   $(dir $(wildcard tests/guest/*/*.c tests/conformance/*/*.c))
 GUEST_NAMES := $(sort $(notdir $(patsubst %/,%,$(GUEST_DIRS))))
 GUESTS      := $(GUEST_NAMES:%=$(B)/guests/%.elf)
-GLIB_SRC    := $(wildcard guests/lib/*.c guests/drivers/*.c rings/*.c) $(LIB_C)
+GLIB_SRC    := $(wildcard guests/lib/*.c guests/drivers/*.c rings/*.c links/*.c) $(LIB_C)
 GLIB_ASM    := $(wildcard guests/lib/*.asm)
 GLIB_OBJ    := $(call obj,guest,$(GLIB_SRC)) $(patsubst %,$(B)/guest/%.o,$(GLIB_ASM))
 
@@ -91,7 +91,7 @@ $(B)/guest/%.asm.o: %.asm
 	nasm -felf64 -g -Fdwarf -MD $(@:.o=.d) $< -o $@
 $(B)/guest/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(GUESTFLAGS) $(if $(filter rings/%,$<),$(STRICT)) -c $< -o $@
+	$(CC) $(GUESTFLAGS) $(if $(filter rings/% links/%,$<),$(STRICT)) -c $< -o $@
 $(B)/libguest.a: $(GLIB_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
@@ -157,7 +157,7 @@ run-grub:
 
 # ---- Host tests: one program a file of tests/unit, ASan and UBSan; those
 # whose name ends in _threads also under TSan. ---------------------------------
-PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c $(wildcard evtchn/*.c rings/*.c) \
+PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c $(wildcard evtchn/*.c rings/*.c links/*.c links/linux/*.c) \
   $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) hv/evtchn_glue.c \
   $(wildcard hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c hv/x86/mmu_grant.c \
     hv/x86/insn.c) \
@@ -238,7 +238,7 @@ mutate: # do the tests see faults?  ONLY=PATTERN picks some
 	@sh tests/mutate.sh $(B) $(if $(ONLY),'$(ONLY)')
 
 headers: # every header compiles alone
-	@for h in $$(find lib hv rings evtchn guests -name '*.h'); do \
+	@for h in $$(find lib hv rings links evtchn guests -name '*.h'); do \
 	  echo "#include \"$$h\"" | gcc -std=gnu11 -fsyntax-only -ffreestanding -I. \
 	    -D__XEN_INTERFACE_VERSION__=0x00040e00 $(WARN) -x c - || exit 1; done
 
