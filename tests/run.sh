@@ -3,9 +3,10 @@
 #
 #   sh tests/run.sh BUILD [NAME ...]
 #
-# Runs the host suites in BUILD/unit, the guests of tests/guest in QEMU, the
-# benchmark twice, and the tool against live systems (tests/tool/run.sh); with
-# names, only those.  Prints `ok NAME (seconds)` or `FAIL NAME: why` for each;
+# Runs the host suites in BUILD/unit, the guests of tests/guest in QEMU (on one
+# CPU as NAME, and as NAME-2cpus on two; CPUS="1 2 4" for more), the benchmark
+# twice, and the tool against live systems (tests/tool/run.sh); with names, only
+# those.  Prints `ok NAME (seconds)` or `FAIL NAME: why` for each;
 # logs stay in BUILD/test-logs.  The last line is `N passed, N failed`, where
 # each case of a host suite, each guest's verdict and each check of the tool
 # counts as one; status 1 if any failed.
@@ -20,6 +21,8 @@ B=${1:-build}
 ONLY=$*
 HERE=$(cd "$(dirname "$0")" && pwd)
 LOGS=$B/test-logs
+CPUS=${CPUS:-${ONLY:+1 2 4}}
+CPUS=${CPUS:-1 2}
 SEED=${SEED:-1} CALLS=${CALLS:-200000} CYCLES=${CYCLES:-1000}
 passed=0 failed=0
 
@@ -89,6 +92,11 @@ run_suite() { # PROGRAM
 timeout_of() { # CFG
     given=$(sed -n 's/^# timeout \([0-9]*\)$/\1/p' "$1" 2> /dev/null)
     echo "${given:-90}"
+}
+
+# "# cpus 2" in a test's grub.cfg.
+fixed_cpus() { # CFG
+    sed -n 's/^# cpus \([0-9]*\).*$/\1/p' "$1" 2> /dev/null
 }
 
 # A test's grub.cfg with its parameters filled in, or one line for a guest
@@ -176,8 +184,6 @@ run_guest() { # LABEL TEST CMDLINE RUN-OPTION...
     limit=${LIMIT:-$(timeout_of "$cfg")}
     shift 3
     grep -q '^# icount' "$cfg" && set -- --icount "$@"
-    cpus=$(sed -n 's/^# cpus \([0-9]*\)$/\1/p' "$cfg")
-    [ -n "$cpus" ] && set -- --cpus "$cpus" "$@"
     since=$(date +%s.%N)
     if ! build_image "$test" "$cfg" "$iso" > "$log" 2>&1; then
         fail "$label" "no image: $(tail -n 1 "$log")"
@@ -194,9 +200,18 @@ run_guest() { # LABEL TEST CMDLINE RUN-OPTION...
 # With SMAP on, guests return from their handlers by hypercall.
 SMAP_TESTS="smoke runtime traps user evtchn grant mmu pointers timers"
 
-# On two CPUs as well: what counts references, wakes, or makes and ends domains.
-TWO_CPU_TESTS="cycles ends evtchn fpu fuzz grant holder manage mmu pair rude
-    scrub start timers traps user vcpus"
+# Every guest, on so many CPUs; `# cpus N` in its grub.cfg: on N only.
+run_guests() { # CPUS
+    for dir in "$HERE"/guest/*/; do
+        name=$(basename "$dir")
+        label=$name-$1cpus
+        fixed=$(fixed_cpus "$dir/grub.cfg")
+        [ "$name" = bench ] || [ ! -f "$dir/main.c" ] && continue
+        [ "$1" = 1 ] || [ -z "$fixed" ] || continue
+        [ "$1" = 1 ] && label=$name
+        wanted "$label" && run_guest "$label" "$name" "" --cpus "${fixed:-$1}"
+    done
+}
 
 # ---- The benchmark: twice the same. -------------------------------------------
 
@@ -243,16 +258,11 @@ for program in "$B"/unit/test_*; do
     [ -x "$program" ] && wanted "$(basename "$program")" &&
         run_suite "$program"
 done
-for dir in "$HERE"/guest/*/; do
-    name=$(basename "$dir")
-    [ "$name" != bench ] && [ -f "$dir/main.c" ] && wanted "$name" &&
-        run_guest "$name" "$name" ""
+for cpus in $CPUS; do
+    run_guests "$cpus"
 done
 for name in $SMAP_TESTS; do
     wanted "$name-smap" && run_guest "$name-smap" "$name" iret --smap
-done
-for name in $TWO_CPU_TESTS; do
-    wanted "$name-2cpus" && run_guest "$name-2cpus" "$name" "" --cpus 2
 done
 wanted bench && run_bench
 [ -f "$HERE/tool/run.sh" ] && wanted tool && run_tool
