@@ -21,12 +21,6 @@
 uint64_t boot_tsc;
 char run_args[256];
 
-static void print_capabilities(void)
-{
-    printk("belfry_op version %u: counters audit refused rings manage\n",
-           BELFRY_ABI_VERSION);
-}
-
 void hv_main(void)
 {
     cpu_init(0);
@@ -38,7 +32,8 @@ void hv_main(void)
            alloc_total_pages() >> 8, nr_cpus, nr_cpus == 1 ? "" : "s",
            read_cr4() & CR4_SMEP ? "on" : "off",
            read_cr4() & CR4_SMAP ? "on" : "off");
-    print_capabilities();
+    printk("belfry_op version %u: counters audit refused rings manage\n",
+           BELFRY_ABI_VERSION);
     serial_start();
     modules_check();
     if (!builder_boot())

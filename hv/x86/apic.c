@@ -97,15 +97,11 @@ void apic_eoi(void)
     lapic[LAPIC_EOI] = 0;
 }
 
-static uint32_t requested(uint8_t vector)
-{
-    return lapic[LAPIC_IRR + vector / 32 * 4];
-}
-
+/* The words of all vectors that we use. */
 bool apic_interrupt_waits(void)
 {
-    /* The words of all vectors that we use. */
-    return requested(VECTOR_TIMER) || requested(VECTOR_SERIAL);
+    return lapic[LAPIC_IRR + VECTOR_TIMER / 32 * 4] ||
+           lapic[LAPIC_IRR + VECTOR_SERIAL / 32 * 4];
 }
 
 void apic_send(uint32_t apic_id, uint32_t command)

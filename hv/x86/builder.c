@@ -13,12 +13,12 @@
 #include <xen/grant_table.h>
 
 #include "hv/console.h"
-#include "hv/cpu.h"
 #include "hv/grant.h"
 #include "hv/sched.h"
 #include "hv/vcpu_op.h"
 #include "hv/x86/build.h"
 #include "hv/x86/context.h"
+#include "hv/x86/cpu.h"
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"

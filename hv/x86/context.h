@@ -23,11 +23,4 @@ static inline uint64_t guest_rflags(uint64_t flags)
     return flags | EFLAGS_IF | EFLAGS_MBS;
 }
 
-/* May a guest's handler be there? */
-static inline bool guest_address_ok(uint64_t address)
-{
-    return (int64_t)address >> 47 == 0 ||
-           ((int64_t)address >> 47 == -1 && address >= HV_END);
-}
-
 #endif

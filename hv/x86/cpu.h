@@ -9,7 +9,6 @@
 
 #include <stdint.h>
 
-#include "hv/cpu.h"
 #include "hv/domain.h"
 #include "hv/x86/layout.h"
 
@@ -91,6 +90,20 @@ static inline struct cpu_user_regs *current_regs(void)
 {
     return &current_vcpu()->regs;
 }
+
+extern unsigned int nr_cpus;
+extern struct cpu *cpus[MAX_CPUS];
+
+/* A bit a CPU that runs. */
+static inline uint64_t cpus_mask(void)
+{
+    return ~0ULL >> (64 - nr_cpus);
+}
+
+/* Another CPU has something to look at (a kick for its run queue). */
+void arch_cpu_kick(unsigned int cpu);
+/* Wait for an interrupt with interrupts on; off again on return. */
+void arch_idle(void);
 
 /* Bring up this CPU: tables, control registers, FPU, SYSCALL. */
 void cpu_init(unsigned int id);

@@ -209,7 +209,7 @@ int descriptor_set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
     struct arch_vcpu *a = &v->arch;
 
     if (entries > LDT_MAX ||
-        (entries && (base % PAGE_SIZE || !guest_va_ok(base))))
+        (entries && (base % PAGE_SIZE || !guest_address_ok(base))))
         return refuse(-EINVAL,
                       "an LDT is page-aligned and has at most 8192 entries");
     if (a->ldt_base == base && a->ldt_entries == entries)

@@ -219,7 +219,7 @@ long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
  * never the guest's nothing is kept. */
 static int flush(struct vcpu *v, bool all_cpus, bool page, uint64_t va)
 {
-    if (page && !guest_va_ok(va))
+    if (page && !guest_address_ok(va))
         return 0;
     if (!all_cpus && page)
         invlpg(va);
@@ -333,13 +333,6 @@ static int flush_multi(struct vcpu *v, const struct mmuext_op *op, bool page)
                : 0;
 }
 
-/* With no other attribute than write-back on RAM, memory and caches agree
- * anyway: the right to ask is all there is to it. */
-static int flush_cache(const struct vcpu *v)
-{
-    return v->domain->privileged ? 0 : -EACCES;
-}
-
 static int clear_page(struct domain *d, mfn_t mfn)
 {
     if (page_get_and_type(mfn, d, PAGE_WRITABLE))
@@ -391,8 +384,8 @@ static int mmuext_one(struct vcpu *v, const void *item)
     case MMUEXT_INVLPG_ALL:
         return flush(v, true, op->cmd == MMUEXT_INVLPG_ALL, va);
     case MMUEXT_FLUSH_CACHE:
-    case MMUEXT_FLUSH_CACHE_GLOBAL:
-        return flush_cache(v);
+    case MMUEXT_FLUSH_CACHE_GLOBAL: /* write-back: memory and caches agree */
+        return v->domain->privileged ? 0 : -EACCES;
     case MMUEXT_SET_LDT:
         return descriptor_set_ldt(v, va, op->arg2.nr_ents);
     case MMUEXT_CLEAR_PAGE:

@@ -232,10 +232,11 @@ uint64_t *pagetable_walk(const struct vcpu *v, uint64_t va);
 /* The same from a given L4. */
 uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va);
 
-/* Can the guest's own tables ever map @va?  Canonical, and not in the hole. */
-static inline bool guest_va_ok(uint64_t va)
+/* Can the guest's own tables ever map it, and a handler be there?  Canonical,
+ * and not in the hole. */
+static inline bool guest_address_ok(uint64_t address)
 {
-    return va < (1ULL << 47) || va >= HV_END;
+    return address < (1ULL << 47) || address >= HV_END;
 }
 
 /* Take every type and reference that a dying domain's page tables hold

@@ -92,7 +92,7 @@ static inline uint64_t entry_adjust(uint64_t entry)
 
 static bool slot_is_guests(unsigned int level, unsigned int slot)
 {
-    return level != 4 || !l4_slot_is_hv(slot);
+    return level != 4 || slot < HV_SLOT_FIRST || slot >= HV_SLOT_END;
 }
 
 /* ---- Whole tables, in steps. ---- */
@@ -471,7 +471,7 @@ static inline uint64_t *entry_of(mfn_t table, uint64_t va, unsigned int level)
  * tables lead to validated tables, so being present is all that is asked. */
 static inline uint64_t *walk(mfn_t l4, uint64_t va)
 {
-    if (!guest_va_ok(va))
+    if (!guest_address_ok(va))
         return NULL;
 
     uint64_t l4e = *entry_of(l4, va, 4);

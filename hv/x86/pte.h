@@ -23,9 +23,4 @@
 #define HV_SLOT_FIRST 256u
 #define HV_SLOT_END   272u
 
-static inline int l4_slot_is_hv(unsigned int slot)
-{
-    return slot >= HV_SLOT_FIRST && slot < HV_SLOT_END;
-}
-
 #endif
