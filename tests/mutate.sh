@@ -46,6 +46,9 @@ passes() { # TEST
         timeout 300 b/models/explore "$(echo "${1#explore-}" | tr - ' ')" \
             > "$work/test.log" 2>&1
         ;;
+    spin)
+        timeout 300 sh tests/models/spin.sh b > "$work/test.log" 2>&1
+        ;;
     relacy)
         build b/models/relacy || return 2
         timeout 300 b/models/relacy > "$work/test.log" 2>&1

@@ -277,14 +277,26 @@ static int publish_ring(struct front *f)
     return error;
 }
 
+/* Not before the backend has done with the last time: until then its state
+ * is of that time, and may bind us to the ring that we had then. */
+static int begin_again(struct front *f)
+{
+    int error;
+
+    if (xenbus_state_read(f->path) == XenbusStateInitialising)
+        return 0;
+    error = wait_for_backend(f, XenbusStateClosed);
+    return error ? error : xenbus_state_write(f->path, XenbusStateInitialising);
+}
+
 static int connect_device(struct front *f)
 {
     int error;
 
-    if (xenbus_state_read(f->path) != XenbusStateInitialising)
-        xenbus_state_write(f->path, XenbusStateInitialising);
     format_string(f->watched, sizeof(f->watched), "%s/state", f->backend);
     error = store_watch(f->watched, backend_moved, f);
+    if (!error)
+        error = begin_again(f);
     if (!error)
         error = wait_for_backend(f, XenbusStateInitWait);
     if (!error)

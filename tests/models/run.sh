@@ -20,6 +20,8 @@ awk '/ states, / { for (i = 2; i <= NF; i++) if ($i == "states,") n += $(i - 1) 
 grep -E 'iterations|RACE|LIVELOCK|ASSERT' "$B/models/relacy.log" |
     sed 's/^/relacy: /'
 
+sh "$HERE/spin.sh" "$B" || status=1
+
 sh "$HERE/../mutate.sh" "$B" . models/mutations.txt 100 || status=1
 
 [ $status -eq 0 ] && echo "test-models: pass" || echo "test-models: FAIL"
