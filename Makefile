@@ -123,6 +123,15 @@ $(B)/host/lib.a: $(call obj,host,$(filter-out lib/string.c,$(LIB_C)))
 $(B)/belfry: $(TOOL_OBJ) $(B)/host/lib.a
 	$(CC) $^ -ljansson -llz4 -o $@
 
+# ---- The library of rings and links, for Linux programs. ---------------------
+RINGS_OBJ := $(call obj,pic,$(wildcard rings/*.c links/*.c links/linux/*.c) \
+  lib/format.c lib/string_copy.c)
+$(B)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTFLAGS) $(STRICT) -fPIC -c $< -o $@
+$(B)/link-static: $(call obj,pic,tools/linux/link.c) $(RINGS_OBJ)
+	$(CC) -static $^ -o $@
+
 # ---- Images. ---------------------------------------------------------------
 DISK ?= $(B)/disk.img
 CFG  ?= grub.cfg
@@ -148,11 +157,11 @@ run:
 VCPUS ?= 1
 run-linux:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s all $(B)/link-static
 	@sh tools/linux/run.sh $(B) $(VCPUS)
 run-grub:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s all $(B)/link-static
 	@sh tools/linux/run-grub.sh $(B)
 
 # ---- Host tests: one program a file of tests/unit, ASan and UBSan; those

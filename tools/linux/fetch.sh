@@ -43,10 +43,11 @@ kernel_of() { # PACKAGE
 
 case $what in
 linux)
-    [ -f "$dir/vmlinuz" ] && exit 0
+    [ -f "$dir/vmlinuz" ] && [ -f "$dir/xen-gntdev.ko" ] && exit 0
     kernel=$(kernel_of linux-image-cloud-amd64)
     unpack "$(download busybox-static)" ./bin/busybox
-    unpack "$(download "$kernel")" './boot/vmlinuz-*' '*/xen-blkfront.ko'
+    unpack "$(download "$kernel")" './boot/vmlinuz-*' '*/xen-blkfront.ko' \
+        '*/xen-evtchn.ko' '*/xen-gntalloc.ko' '*/xen-gntdev.ko'
     mv "$dir"/vmlinuz-* "$dir/vmlinuz"
     ;;
 grub)

@@ -1,21 +1,25 @@
 #!/bin/sh
-# An initramfs of one program, busybox, and the one driver that is no part of
-# the kernel:
+# An initramfs of busybox, one program of ours, and the drivers that are no
+# part of the kernel:
 #
-#   make-initramfs.sh DIR FILE
+#   make-initramfs.sh DIR FILE LINK
 #
-# DIR has busybox and xen-blkfront.ko (fetch.sh).  Its init mounts the disk,
-# runs the script on it, takes the disk away, and says so in its first sector.
+# DIR has busybox and the modules (fetch.sh), LINK is the program of link.c.
+# Its init mounts the disk, runs the script on it, tries the links if the
+# command line says so, takes the disk away, and says so in its first sector.
 set -eu
 
-dir=$(cd "${1:?usage: make-initramfs.sh DIR FILE}" && pwd)
-file=${2:?usage: make-initramfs.sh DIR FILE}
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$(cd "${1:?usage: make-initramfs.sh DIR FILE LINK}" && pwd)
+file=${2:?usage: make-initramfs.sh DIR FILE LINK}
+link=${3:?usage: make-initramfs.sh DIR FILE LINK}
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 
 mkdir -p "$tree/bin" "$tree/dev" "$tree/proc" "$tree/sys" "$tree/mnt"
 cp "$dir/busybox" "$tree/bin/busybox"
-cp "$dir/xen-blkfront.ko" "$tree/"
+cp "$dir"/xen-*.ko "$here/links.sh" "$tree/"
+cp "$link" "$tree/link"
 ln -s busybox "$tree/bin/sh"
 cat > "$tree/init" << 'END'
 #!/bin/sh
@@ -34,6 +38,9 @@ if mount -t ext4 /dev/xvda /mnt; then
     umount /mnt && echo "init: unmounted"
 else
     echo "init: no disk: xvda is not there, or no ext4 file system"
+fi
+if grep -q links /proc/cmdline; then
+    sh /links.sh
 fi
 if grep -q shell /proc/cmdline; then
     setsid sh -c 'exec sh < /dev/hvc0 > /dev/hvc0 2>&1'

@@ -91,7 +91,7 @@ session() { # PID
 
 sh "$here/fetch.sh" "$dir" linux
 sh "$here/fetch.sh" "$dir" grub
-[ -f "$dir/initrd.img" ] || sh "$here/make-initramfs.sh" "$dir" "$dir/initrd.img"
+sh "$here/make-initramfs.sh" "$dir" "$dir/initrd.img" "$B/link-static"
 make_kernel
 make_disk
 make_image

@@ -4,8 +4,9 @@
 #   run.sh BUILD VCPUS
 #
 # On a terminal it ends in a shell.  Otherwise it runs a script from an ext4
-# file system, and what the domains say and what stands on the disk
-# afterwards is checked here: status 0 if all of it is right.
+# file system and holds links to two guests, and what the domains say and what
+# stands on the disk afterwards is checked here: status 0 if all of it is
+# right.
 set -eu
 
 B=${1:?usage: run.sh BUILD VCPUS}
@@ -33,15 +34,22 @@ make_disk() {
     mke2fs -q -t ext4 -d "$dir/tree" "$dir/disk.img" 4M
 }
 
-make_image() { # CMDLINE
+# What only the check needs: a reader of the disk, and the links' other ends.
+other_domains() {
+    echo "module2 /guests/dump.elf name=dump vbd=disk:xvda cmdline=until=done"
+    echo "module2 /guests/mirror.elf name=mirror cmdline=link=mail"
+    echo "module2 /guests/mirror.elf name=echo chan=post:linux cmdline=\"link=post after=5000\""
+}
+
+make_image() { # CMDLINE CHANNEL
     {
         echo "multiboot2 /belfry.elf"
         echo "module2 /guests/control.elf name=control priority=24"
-        echo "module2 /vmlinuz name=linux vcpus=$vcpus mem=256M vbd=disk:xvda cmdline=\"console=hvc0 $1\""
+        echo "module2 /vmlinuz name=linux vcpus=$vcpus mem=256M vbd=disk:xvda $2 cmdline=\"console=hvc0 $1\""
         echo "module2 /initrd.img ramdisk=linux"
         echo "module2 /guests/disk.elf name=disk priority=16"
         echo "module2 /disk.img ramdisk=disk"
-        [ -n "$1" ] || echo "module2 /guests/dump.elf name=dump vbd=disk:xvda cmdline=until=done"
+        [ "$1" = shell ] || other_domains
         echo boot
     } > "$dir/linux.cfg"
     "$B/belfry" image "$dir/linux.cfg" --root "$B" --file "vmlinuz=$dir/vmlinuz" \
@@ -82,11 +90,21 @@ hash_of() { # FILE
     sha256sum "$1" | cut -d' ' -f1
 }
 
+check_links() {
+    grep -q '^linux: link mail: 5000 messages' "$log" ||
+        wrong "a link that Linux offered did not carry its messages"
+    grep -q '^mirror: link mail: 5000 messages answered, then error -32' "$log" ||
+        wrong "the guest did not see the Linux program's death"
+    grep -q '^linux: link post: the guest ended: Broken pipe' "$log" ||
+        wrong "Linux did not see the guest's end on a link that it accepted"
+}
+
 check() {
     [ "$(cat "$dir/status")" = 0 ] || wrong "the machine ended with status $(cat "$dir/status")"
     grep -q "^linux: $(hash_of "$dir/tree/data")  /mnt/data" "$log" ||
         wrong "Linux read other bytes from the disk than the host put there"
     grep -q '^linux: init: unmounted' "$log" || wrong "Linux did not unmount"
+    check_links
     rebuild_disk
     grep -q "^dump: sha256 $(hash_of "$dir/disk.after")" "$log" ||
         wrong "the dump of the disk is damaged"
@@ -98,13 +116,13 @@ check() {
 }
 
 sh "$here/fetch.sh" "$dir" linux
-[ -f "$dir/initrd.img" ] || sh "$here/make-initramfs.sh" "$dir" "$dir/initrd.img"
+sh "$here/make-initramfs.sh" "$dir" "$dir/initrd.img" "$B/link-static"
 make_disk
 if [ -t 0 ]; then
-    make_image shell
+    make_image shell ""
     exec "$B/belfry" run "$dir/linux.iso" --cpus "$vcpus"
 fi
-make_image ""
+make_image links chan=mail:mirror
 rm -f "$dir/init-ms"
 {
     status=0
@@ -112,4 +130,4 @@ rm -f "$dir/init-ms"
     echo $status > "$dir/status"
 } < /dev/null | watch
 check
-say "$vcpus vCPU: from QEMU's start to init $(cat "$dir/init-ms") ms; hashes agree, file system clean"
+say "$vcpus vCPU: from QEMU's start to init $(cat "$dir/init-ms") ms; hashes agree, file system clean, links carried their messages"
