@@ -680,6 +680,74 @@ END_TEST
 
 /* ---- What the control tool is shown. ---- */
 
+/* ---- Two ports are locked by address: whoever waits for the first of them
+ * does not have the second.  The wait itself is where the test looks. ---- */
+
+static struct evtchn *first, *second;
+static unsigned int waits;
+static bool had_second;
+static void (*on_relax)(void);
+
+void spin_relax(void)
+{
+    if (on_relax != NULL)
+        on_relax();
+}
+
+/* The other CPU, which has the first, wants the second and then lets go. */
+static void look_and_let_go(void)
+{
+    waits++;
+    had_second |= spin_is_locked(&second->lock);
+    spin_unlock(&first->lock);
+    on_relax = NULL;
+}
+
+static void hold_first(struct evtchn *a, struct evtchn *b)
+{
+    first = a < b ? a : b;
+    second = a < b ? b : a;
+    waits = 0;
+    had_second = false;
+    on_relax = look_and_let_go;
+    spin_lock(&first->lock);
+}
+
+START_TEST(E11_close_locks_two_ports_by_address)
+{
+    int port[3] = { 0, alloc_port(1, 2), 0 };
+    struct evtchn *end[3];
+    unsigned int owner;
+
+    port[2] = bind_port(2, 1, port[1]);
+    for (unsigned int n = 1; n <= 2; n++)
+        end[n] = evtchn_lookup(dom(n), (uint32_t)port[n]);
+    hold_first(end[1], end[2]);
+    owner = second == end[1] ? 1 : 2;
+    ck_assert_int_eq(evtchn_close(dom(owner), (uint32_t)port[owner]), 0);
+    ck_assert_uint_eq(waits, 1);
+    ck_assert(!had_second);
+    ck_assert_uint_eq(world_audit(), 0);
+}
+END_TEST
+
+/* From either side, so that each order of address and part is there. */
+START_TEST(E11_bind_locks_two_ports_by_address)
+{
+    for (unsigned int n = 1; n <= 2; n++) {
+        int remote = alloc_port(n, 3 - n), own = alloc_port(3 - n, n);
+        struct evtchn *end = evtchn_lookup(dom(3 - n), (uint32_t)own);
+
+        evtchn_close(dom(3 - n), (uint32_t)own); /* it is the next to be had */
+        hold_first(end, evtchn_lookup(dom(n), (uint32_t)remote));
+        ck_assert_int_eq(bind_port(3 - n, n, remote), own);
+        ck_assert_uint_eq(waits, 1);
+        ck_assert(!had_second);
+    }
+    ck_assert_uint_eq(world_audit(), 0);
+}
+END_TEST
+
 START_TEST(counters_say_what_became_of_each_send)
 {
     struct belfry_channel c;
@@ -876,6 +944,8 @@ int main(void)
     tcase_add_test(tests, E9_no_memory_for_the_first_bucket);
     tcase_add_test(tests, E10_virq_without_ports_left);
     tcase_add_test(tests, E14_only_open_ports_can_be_polled);
+    tcase_add_test(tests, E11_close_locks_two_ports_by_address);
+    tcase_add_test(tests, E11_bind_locks_two_ports_by_address);
     tcase_add_test(tests, counters_say_what_became_of_each_send);
     tcase_add_test(tests, unmask_counts_only_what_was_not_delivered);
     tcase_add_test(tests, info_shows_each_open_port_and_its_bits);
