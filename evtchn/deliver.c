@@ -34,7 +34,8 @@ static struct evtchn_vcpu *notified_vcpu(const struct evtchn_domain *d,
 /* An upcall has become pending. */
 static OUT_OF_LINE void wake(struct evtchn_vcpu *v)
 {
-    evtchn_poll_end(v);
+    if (UNLIKELY(read_once(&v->polling)))
+        evtchn_poll_end(v);
     evtchn_hook_wake(v);
 }
 
@@ -84,6 +85,7 @@ static ALWAYS_INLINE void raise_masked(struct evtchn_domain *d,
                                        uint64_t stamp)
 {
     chn->n.masked++;
+    chn->n.last_masked = stamp;
     store_seq_cst(&chn->waiting, 1);
     if (UNLIKELY(!is_masked(d, port)) && atomic_xchg(&chn->waiting, 0)) {
         chn->n.masked--;
@@ -119,7 +121,6 @@ static ALWAYS_INLINE void raise(struct evtchn_domain *d, struct evtchn *chn)
         chn->n.coalesced++;
         return;
     }
-    chn->n.pending_since = stamp;
     if (UNLIKELY(load_seq_cst(&d->nr_polling) != 0)) {
         raise_polled(d, chn, port, stamp);
     } else if (is_masked(d, port)) {

@@ -68,7 +68,8 @@ struct evtchn_counters {
     uint64_t sent;      /* notifications raised on this port */
     uint64_t coalesced; /* of these, found pending already set */
     uint64_t masked;    /* of these, set pending while masked, unpolled */
-    uint64_t last_sent, last_prompt, pending_since;
+    uint64_t last_sent;
+    uint64_t last_prompt, last_masked; /* when it became pending, how */
 
     uint64_t rung;    /* by the owner on the peer's port */
     uint64_t dropped; /* by the owner while there was no peer */

@@ -74,7 +74,8 @@ static void describe_counters(const struct evtchn *chn,
     info->dropped = n->dropped;
     info->last_sent = n->last_sent;
     info->last_delivered = later(n->last_prompt, n->last_late);
-    info->pending_since = info->pending ? n->pending_since : 0;
+    info->pending_since =
+        info->pending ? later(n->last_prompt, n->last_masked) : 0;
 }
 
 bool evtchn_info(struct evtchn_domain *d, uint32_t *port,

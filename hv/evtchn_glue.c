@@ -98,7 +98,7 @@ static int set_priority(struct evtchn_domain *d, uint32_t port)
     return evtchn_lookup(d, port) == NULL ? -EINVAL : -ENOSYS;
 }
 
-/* Every call but send, which has a way of its own. */
+/* Every call but send: hv/x86/send.c. */
 static int call(struct domain *d, uint32_t cmd, union argument *a)
 {
     struct evtchn_domain *e = &d->evtchn;
@@ -174,8 +174,7 @@ static void undo(struct vcpu *v, uint32_t cmd, const union argument *arg)
         evtchn_undo_alloc(d, &arg->alloc_unbound);
 }
 
-static __attribute__((noinline)) long call_op(struct vcpu *v, uint32_t cmd,
-                                              void *guest)
+long event_channel_op(struct vcpu *v, uint32_t cmd, void *guest)
 {
     const struct op *op;
     union argument arg;
@@ -194,15 +193,4 @@ static __attribute__((noinline)) long call_op(struct vcpu *v, uint32_t cmd,
         rc = -EFAULT;
     }
     return rc;
-}
-
-long do_event_channel_op(struct vcpu *v, uint32_t cmd, void *arg)
-{
-    evtchn_port_t port;
-
-    if (__builtin_expect(cmd != EVTCHNOP_send, 0))
-        return call_op(v, cmd, arg);
-    if (guest_read_u32(&port, arg) != 0)
-        return -EFAULT;
-    return evtchn_send(&v->domain->evtchn, port);
 }

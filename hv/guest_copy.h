@@ -19,8 +19,6 @@ bool guest_range_ok(const void *addr, size_t size);
 /* 0 or -EFAULT. */
 int guest_copy_from(void *dst, const void *guest_src, size_t size);
 int guest_copy_to(void *guest_dst, const void *src, size_t size);
-/* guest_copy_from() of four bytes, in fewer instructions. */
-int guest_read_u32(uint32_t *dst, const void *guest_src);
 
 /* Element @index of an array of the guest's: 0 or -EFAULT, also when the
  * address would wrap.  @size is the element's. */

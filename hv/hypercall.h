@@ -45,6 +45,8 @@ long do_mmuext_op(struct vcpu *v, void *ops, uint32_t count, void *done,
 long do_sched_op(struct vcpu *v, uint32_t cmd, void *arg);
 long do_callback_op(struct vcpu *v, uint32_t cmd, void *arg);
 long do_event_channel_op(struct vcpu *v, uint32_t cmd, void *arg);
+/* The same for every command but EVTCHNOP_send. */
+long event_channel_op(struct vcpu *v, uint32_t cmd, void *arg);
 long do_physdev_op(struct vcpu *v, uint32_t cmd, void *arg);
 long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg);
 

@@ -215,6 +215,12 @@ static inline void xsave(void *area)
                      : "memory");
 }
 
+static inline void xrstor(const void *area)
+{
+    __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u)
+                     : "memory");
+}
+
 static inline uint8_t in8(uint16_t port)
 {
     uint8_t value;
@@ -272,6 +278,17 @@ static inline void clac(void)
                  ".popsection"                                                 \
                  :                                                             \
                  : "m"(*(address)), "er"((uint64_t)(value))                     \
+                 : "memory"                                                    \
+                 : fault)
+
+/* Load 32 bits from there into @value. */
+#define GUEST_LOAD_U32(value, address, fault)                                  \
+    __asm__ goto("1: movl %1, %0\n"                                            \
+                 ".pushsection .ex_table, \"a\"\n"                             \
+                 ".long 1b - ., %l2 - .\n"                                     \
+                 ".popsection"                                                 \
+                 : "=r"(value)                                                 \
+                 : "m"(*(address))                                             \
                  : "memory"                                                    \
                  : fault)
 

@@ -237,11 +237,6 @@ int guest_copy_from(void *dst, const void *src, size_t size)
     return 0;
 }
 
-int guest_read_u32(uint32_t *dst, const void *src)
-{
-    return guest_copy_from(dst, src, sizeof(*dst));
-}
-
 int guest_copy_to(void *dst, const void *src, size_t size)
 {
     if ((uintptr_t)dst < PAGE_SIZE || copies_out_left == 0)
