@@ -54,8 +54,14 @@ struct arch_vcpu {
     uint32_t io_ports;
     uint64_t kernel_sp;   /* stack_switch */
     uint16_t kernel_ss;
-    uint16_t ds, es, fs, gs;
-    uint64_t fs_base, gs_base_kernel, gs_base_user;
+    union {
+        struct {
+            uint16_t ds, es, fs, gs;
+        };
+        uint64_t selectors; /* 0, as a rule, in a 64-bit guest */
+    };
+    uint64_t fs_base;
+    uint64_t gs_base, gs_base_other; /* the other mode's */
     struct guest_entry event_callback, failsafe_callback, syscall_callback,
         nmi_callback;
     bool nmi_pending, nmi_masked; /* masked until the iret hypercall */

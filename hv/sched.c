@@ -11,6 +11,11 @@
 #include "hv/x86/cpu.h"
 #include "hv/x86/smp.h"
 
+#define OUT_OF_LINE __attribute__((noinline))
+
+/* CPUs that run nobody, and look into their queues when they are kicked. */
+static uint64_t idle_cpus;
+
 static void slice_ended(struct timer *t)
 {
     struct cpu *c = cpus[t->cpu];
@@ -19,11 +24,24 @@ static void slice_ended(struct timer *t)
     c->need_resched = 1;
 }
 
-void sched_init_cpu(struct sched_queue *q)
+static void begin_idle(const struct cpu *c)
 {
+    __atomic_fetch_or(&idle_cpus, c->bit, __ATOMIC_SEQ_CST);
+}
+
+static void end_idle(const struct cpu *c)
+{
+    __atomic_fetch_and(&idle_cpus, ~c->bit, __ATOMIC_SEQ_CST);
+}
+
+void sched_init_cpu(struct cpu *c)
+{
+    struct sched_queue *q = &c->queue;
+
     for (unsigned int i = 0; i < SCHED_PRIORITIES; i++)
         list_init(&q->list[i]);
     timer_init(&q->slice, slice_ended);
+    begin_idle(c); /* until boot is over */
 }
 
 static unsigned int pick_cpu(uint64_t affinity, unsigned int hint)
@@ -50,7 +68,7 @@ void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity)
 }
 
 /* Lock the queue that a vCPU belongs to.  It may move until we have it. */
-static inline struct sched_queue *lock_queue_of(const struct vcpu *v)
+static struct sched_queue *lock_queue_of(const struct vcpu *v)
 {
     for (;;) {
         uint32_t cpu = read_once(&v->sched.cpu);
@@ -86,11 +104,11 @@ static void enqueue(struct sched_queue *q, struct vcpu *v, bool at_head)
     q->occupied |= 1u << p;
 }
 
-/* Queue lock held. */
-static void dequeue(struct sched_queue *q, struct vcpu *v)
+/* Queue lock held.  Out of the list of priority @p. */
+static inline void dequeue(struct sched_queue *q, struct vcpu *v,
+                           unsigned int p)
 {
     struct list *node = &v->sched.node;
-    unsigned int p = v->sched.effective;
 
     node->prev->next = node->next;
     node->next->prev = node->prev;
@@ -103,57 +121,85 @@ static void dequeue(struct sched_queue *q, struct vcpu *v)
  * a vCPU whose state has been saved whole can go. */
 static struct sched_queue *move(struct sched_queue *q, struct vcpu *v)
 {
-    if (!cpus[v->sched.cpu]->current || load_acquire(&v->sched.on_cpu))
+    uint64_t idle = read_once(&idle_cpus) & v->sched.affinity;
+
+    if (!idle || idle >> v->sched.cpu & 1 || load_acquire(&v->sched.on_cpu))
         return q;
-    for (unsigned int i = 0; i < nr_cpus; i++) {
-        if (!(v->sched.affinity >> i & 1) || read_once(&cpus[i]->current) ||
-            i == v->sched.cpu)
-            continue;
-        write_once(&v->sched.cpu, i);
-        spin_unlock(&q->lock);
-        return lock_queue_of(v);
-    }
-    return q;
+    write_once(&v->sched.cpu, (uint32_t)__builtin_ctzll(idle));
+    spin_unlock(&q->lock);
+    return lock_queue_of(v);
 }
 
-/* Someone may have to give way to @v, which has just been queued. */
-static void preempt_for(struct sched_queue *q, struct vcpu *v)
+/* Somebody has been queued behind an equal that runs: time its turn. */
+static OUT_OF_LINE void begin_slice(struct cpu *c)
 {
-    struct cpu *c = cpus[v->sched.cpu];
-    const struct vcpu *running = c->current;
-
-    if (running && v->sched.effective < running->sched.effective)
+    if (c == this_cpu()) {
+        timer_set(&c->queue.slice, now() + SCHED_SLICE);
         return;
-    if (running && v->sched.effective == running->sched.effective) {
-        if (timer_is_set(&q->slice))
-            return;
-        if (c == this_cpu()) {
-            timer_set(&q->slice, now() + SCHED_SLICE);
-            return;
-        }
-        /* Its own CPU times the turn, when it has looked. */
     }
+    c->need_resched = 1; /* it will, when it has looked */
+    arch_cpu_kick(c->id);
+}
+
+static OUT_OF_LINE void preempt(struct cpu *c)
+{
     c->need_resched = 1;
     if (c != this_cpu())
         arch_cpu_kick(c->id);
 }
 
-/* From @state, if it is in that: queue it, and unlock. */
-static void make_runnable(struct sched_queue *q, struct vcpu *v, uint8_t from)
+/* Queue it, unlock, and have somebody give way to it if he must. */
+static inline void queue_up(struct sched_queue *q, struct vcpu *v)
 {
-    /* Moving lets go of the lock: whatever counts is looked at after it. */
-    if (nr_cpus > 1 && v->sched.state == from)
-        q = move(q, v);
-    if (v->sched.state == from && read_once(&v->sched.pause_count)) {
-        set_state(v, BELFRY_VCPU_PAUSED);
-    } else if (v->sched.state == from) {
-        set_state(v, BELFRY_VCPU_RUNNABLE);
-        enqueue(q, v, false);
-        preempt_for(q, v);
-    } else if (v->sched.state == BELFRY_VCPU_RUNNING) {
-        arch_cpu_kick(v->sched.cpu); /* to see its new upcall */
-    }
+    struct cpu *c = container_of(q, struct cpu, queue);
+    const struct vcpu *running = c->current;
+
+    set_state(v, BELFRY_VCPU_RUNNABLE);
+    enqueue(q, v, false);
     spin_unlock(&q->lock);
+    if (!running || v->sched.effective > running->sched.effective)
+        preempt(c);
+    else if (v->sched.effective == running->sched.effective &&
+             !timer_is_set(&q->slice))
+        begin_slice(c);
+}
+
+/* make_runnable() where there is a choice of CPUs, or somebody else is at
+ * it, or it is in another state. */
+static OUT_OF_LINE void make_runnable_rare(struct vcpu *v, uint8_t from)
+{
+    struct sched_queue *q = lock_queue_of(v);
+
+    /* Moving lets go of the lock: whatever counts is looked at after it. */
+    if (v->sched.state == from)
+        q = move(q, v);
+    if (v->sched.state == from && !read_once(&v->sched.pause_count)) {
+        queue_up(q, v);
+        return;
+    }
+    if (v->sched.state == from)
+        set_state(v, BELFRY_VCPU_PAUSED);
+    else if (v->sched.state == BELFRY_VCPU_RUNNING)
+        arch_cpu_kick(v->sched.cpu); /* to see its new upcall */
+    spin_unlock(&q->lock);
+}
+
+/* If it is in state @from. */
+static inline void make_runnable(struct vcpu *v, uint8_t from)
+{
+    uint32_t cpu = read_once(&v->sched.cpu);
+    struct sched_queue *q = &cpus[cpu]->queue;
+
+    if (!spin_trylock(&q->lock)) {
+        make_runnable_rare(v, from);
+    } else if (cpu != read_once(&v->sched.cpu) || v->sched.state != from ||
+               read_once(&v->sched.pause_count) ||
+               read_once(&idle_cpus) & v->sched.affinity) {
+        spin_unlock(&q->lock);
+        make_runnable_rare(v, from);
+    } else {
+        queue_up(q, v);
+    }
 }
 
 void sched_wake(struct vcpu *v)
@@ -161,25 +207,23 @@ void sched_wake(struct vcpu *v)
     /* It will look on its way out. */
     if (v == current_vcpu() && v->sched.state == BELFRY_VCPU_RUNNING)
         return;
-    make_runnable(lock_queue_of(v), v, BELFRY_VCPU_BLOCKED);
+    make_runnable(v, BELFRY_VCPU_BLOCKED);
 }
 
 void sched_online(struct vcpu *v)
 {
-    make_runnable(lock_queue_of(v), v, BELFRY_VCPU_OFFLINE);
+    make_runnable(v, BELFRY_VCPU_OFFLINE);
 }
 
 /* The current vCPU goes to sleep, unless another has put it down meanwhile
- * (and perhaps up again: then it is in the queue). */
+ * (and perhaps up again: then it is in the queue).  A full barrier: whoever
+ * has reason to wake it finds the state, or we find the reason. */
 static inline void leave_cpu(struct vcpu *v)
 {
-    struct cpu *c = this_cpu();
+    uint8_t running = BELFRY_VCPU_RUNNING;
 
-    spin_lock(&c->queue.lock);
-    if (v->sched.state == BELFRY_VCPU_RUNNING)
-        set_state(v, BELFRY_VCPU_BLOCKED);
-    c->need_resched = 1;
-    spin_unlock(&c->queue.lock);
+    atomic_cas(&v->sched.state, &running, BELFRY_VCPU_BLOCKED);
+    this_cpu()->need_resched = 1;
 }
 
 void sched_block(void)
@@ -189,7 +233,6 @@ void sched_block(void)
     if (evtchn_upcall_due(&v->evtchn))
         return;
     leave_cpu(v);
-    /* An event that came after the look finds the state, or we find it. */
     if (evtchn_upcall_due(&v->evtchn))
         sched_wake(v);
 }
@@ -217,7 +260,7 @@ void sched_pause(struct vcpu *v)
 
     atomic_add_return(&v->sched.pause_count, 1);
     if (v->sched.state == BELFRY_VCPU_RUNNABLE) {
-        dequeue(q, v);
+        dequeue(q, v, v->sched.effective);
         set_state(v, BELFRY_VCPU_PAUSED);
     } else if (v->sched.state == BELFRY_VCPU_RUNNING) {
         cpus[v->sched.cpu]->need_resched = 1;
@@ -228,12 +271,8 @@ void sched_pause(struct vcpu *v)
 
 void sched_unpause(struct vcpu *v)
 {
-    struct sched_queue *q = lock_queue_of(v);
-
     if (atomic_sub_return(&v->sched.pause_count, 1) == 0)
-        make_runnable(q, v, BELFRY_VCPU_PAUSED);
-    else
-        spin_unlock(&q->lock);
+        make_runnable(v, BELFRY_VCPU_PAUSED);
 }
 
 void sched_wait_off_cpu(const struct vcpu *v)
@@ -264,7 +303,7 @@ void sched_offline(struct vcpu *v)
     struct sched_queue *q = lock_queue_of(v);
 
     if (v->sched.state == BELFRY_VCPU_RUNNABLE) {
-        dequeue(q, v);
+        dequeue(q, v, v->sched.effective);
     } else if (v->sched.state == BELFRY_VCPU_RUNNING) {
         cpus[v->sched.cpu]->need_resched = 1;
         arch_cpu_kick(v->sched.cpu);
@@ -274,21 +313,19 @@ void sched_offline(struct vcpu *v)
 }
 
 /* Queue lock held: where does the vCPU that was running go? */
-static void put_back(struct sched_queue *q, struct vcpu *prev, uint64_t stamp)
+static OUT_OF_LINE void
+put_back(struct sched_queue *q, struct vcpu *prev, uint64_t stamp)
 {
-    if (prev->sched.state == BELFRY_VCPU_RUNNING) {
-        if (read_once(&prev->sched.pause_count)) {
-            set_state_at(prev, BELFRY_VCPU_PAUSED, stamp);
-        } else {
-            set_state_at(prev, BELFRY_VCPU_RUNNABLE, stamp);
-            enqueue(q, prev, !q->rotate);
-        }
+    if (read_once(&prev->sched.pause_count)) {
+        set_state_at(prev, BELFRY_VCPU_PAUSED, stamp);
+    } else {
+        set_state_at(prev, BELFRY_VCPU_RUNNABLE, stamp);
+        enqueue(q, prev, !q->rotate);
     }
-    q->rotate = false;
 }
 
 /* Queue lock held: the first of the highest priority, or NULL. */
-static struct vcpu *take_next(struct sched_queue *q, uint64_t stamp)
+static inline struct vcpu *take_next(struct sched_queue *q, uint64_t stamp)
 {
     unsigned int p;
     struct vcpu *v;
@@ -297,7 +334,7 @@ static struct vcpu *take_next(struct sched_queue *q, uint64_t stamp)
         return NULL;
     p = 31u - (unsigned int)__builtin_clz(q->occupied);
     v = container_of(q->list[p].next, struct vcpu, sched.node);
-    dequeue(q, v);
+    dequeue(q, v, p);
     set_state_at(v, BELFRY_VCPU_RUNNING, stamp);
     v->sched.on_cpu = true; /* before whoever waits for it can look */
     if (q->occupied >> p & 1 && !timer_is_set(&q->slice))
@@ -305,13 +342,17 @@ static struct vcpu *take_next(struct sched_queue *q, uint64_t stamp)
     return v;
 }
 
-static struct vcpu *pick(struct cpu *c, struct vcpu *prev, uint64_t stamp)
+static inline struct vcpu *pick(struct cpu *c, struct vcpu *prev,
+                                uint64_t stamp)
 {
     struct vcpu *next;
 
     spin_lock(&c->queue.lock);
-    if (prev)
+    if (prev && prev->sched.state == BELFRY_VCPU_RUNNING)
         put_back(&c->queue, prev, stamp);
+    else if (prev)
+        prev->sched.since = stamp;
+    c->queue.rotate = false;
     next = take_next(&c->queue, stamp);
     spin_unlock(&c->queue.lock);
     return next;
@@ -323,7 +364,8 @@ static struct vcpu *idle(struct cpu *c)
     uint64_t start = stamp_now(), stamp = start;
     struct vcpu *next;
 
-    cpu_switch_to(NULL);
+    cpu_switch_to_nobody(c);
+    begin_idle(c);
     while (!(next = pick(c, NULL, stamp))) {
         c->need_resched = 0;
         arch_idle();
@@ -331,6 +373,7 @@ static struct vcpu *idle(struct cpu *c)
         machine_tell_initial_domain();
         stamp = stamp_now();
     }
+    end_idle(c);
     c->need_resched = 0;
     c->queue.idle_time += stamp - start;
     c->queue.switched_at = stamp;
@@ -362,11 +405,13 @@ void sched_switch(void)
         cpu_switch_from(prev);
         c->current = NULL;
         store_release(&prev->sched.on_cpu, false); /* saved: it may move */
+    } else {
+        end_idle(c); /* boot is over */
     }
     c->queue.switched_at = stamp;
     if (!next)
         next = idle(c);
     c->current = next;
-    cpu_switch_to(next);
     c->queue.switches++;
+    cpu_switch_to(c, next);
 }

@@ -22,6 +22,7 @@
 #define SCHED_PRIORITIES 32u
 #define SCHED_SLICE      10000000u /* ns */
 
+struct cpu;
 struct vcpu;
 
 /* What the scheduler keeps of a vCPU. */
@@ -49,7 +50,7 @@ struct sched_queue {
     uint64_t switches;
 };
 
-void sched_init_cpu(struct sched_queue *q);
+void sched_init_cpu(struct cpu *c);
 /* A new vCPU: offline, paused by one pause count. */
 void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity);
 

@@ -76,8 +76,8 @@ static void set_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     a->fs = c->user_regs.fs;
     a->gs = c->user_regs.gs;
     a->fs_base = c->fs_base;
-    a->gs_base_kernel = c->gs_base_kernel;
-    a->gs_base_user = c->gs_base_user;
+    a->gs_base = c->gs_base_kernel;
+    a->gs_base_other = c->gs_base_user;
     a->kernel_sp = c->kernel_sp;
     a->kernel_ss = (uint16_t)(c->kernel_ss | 3);
 }

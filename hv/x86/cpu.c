@@ -31,7 +31,6 @@ struct cpu *cpus[MAX_CPUS];
 uint64_t hv_gdt[512] __attribute__((aligned(PAGE_SIZE)));
 static struct gate idt[256] __attribute__((aligned(16)));
 
-bool fpu_load(const void *area);
 void load_hv_selectors(void);
 
 static uint64_t *gdt_slot(uint16_t selector)
@@ -175,6 +174,7 @@ void cpu_init(unsigned int id)
 
     memset(c, 0, sizeof(*c));
     c->id = id;
+    c->bit = 1ull << id;
     c->apic_id = acpi.apic_id[id];
     c->cr3 = read_cr3();
     cpus[id] = c;
@@ -195,7 +195,7 @@ void cpu_init(unsigned int id)
     init_fpu();
     init_syscall(id);
     timer_init_cpu(&c->timers);
-    sched_init_cpu(&c->queue);
+    sched_init_cpu(c);
     store_release(&nr_cpus, nr_cpus + 1); /* whoever sees it, sees us */
 }
 
@@ -234,46 +234,52 @@ static uint64_t vcpu_cr3(const struct vcpu *v)
            << PAGE_SHIFT;
 }
 
-/* The bases as they are now: the guest may have changed them itself. */
-static void save_segment_bases(struct arch_vcpu *a)
+static __attribute__((noinline)) void load_selectors(const struct arch_vcpu *a)
 {
-    uint64_t *own = a->kernel_mode ? &a->gs_base_kernel : &a->gs_base_user;
-    uint64_t *other = a->kernel_mode ? &a->gs_base_user : &a->gs_base_kernel;
-
-    a->fs_base = read_fsbase();
-    *own = read_gsbase();
-    *other = read_shadow_gsbase();
+    /* One that can no longer be loaded becomes null, as on a real CPU whose
+     * tables changed. */
+    load_selector_ds(a->ds);
+    load_selector_es(a->es);
+    load_selector_fs(a->fs);
+    load_selector_gs(a->gs);
 }
 
-static void load_segment_bases(const struct arch_vcpu *a)
-{
-    write_fsbase(a->fs_base);
-    write_gsbase(a->kernel_mode ? a->gs_base_user : a->gs_base_kernel);
-    swapgs();
-    write_gsbase(a->kernel_mode ? a->gs_base_kernel : a->gs_base_user);
-}
-
-static void save_segments(struct arch_vcpu *a)
+static __attribute__((noinline)) void save_selectors(struct arch_vcpu *a)
 {
     a->ds = read_ds();
     a->es = read_es();
     a->fs = read_fs();
     a->gs = read_gs();
-    save_segment_bases(a);
+    load_selector_ds(0);
+    load_selector_es(0);
+    load_selector_fs(0);
+    load_selector_gs(0);
 }
 
-/* A selector that can no longer be loaded becomes null, as on a real CPU
- * whose tables changed.  64-bit guests have none but null as a rule. */
+/*
+ * Selectors and bases as they are now: the guest may have changed them
+ * itself.  Until a vCPU's are loaded again the CPU's selectors are null, and
+ * which GS base is the active one does not matter.
+ */
+static void save_segments(struct arch_vcpu *a)
+{
+    a->fs_base = read_fsbase();
+    a->gs_base = read_gsbase();
+    swapgs();
+    a->gs_base_other = read_gsbase();
+    a->selectors = 0;
+    if (read_ds() | read_es() | read_fs() | read_gs())
+        save_selectors(a);
+}
+
 static void load_segments(const struct arch_vcpu *a)
 {
-    if (a->ds | a->es | a->fs | a->gs | read_ds() | read_es() | read_fs() |
-        read_gs()) {
-        load_selector_ds(a->ds);
-        load_selector_es(a->es);
-        load_selector_fs(a->fs);
-        load_selector_gs(a->gs);
-    }
-    load_segment_bases(a);
+    if (a->selectors)
+        load_selectors(a);
+    write_fsbase(a->fs_base);
+    write_gsbase(a->gs_base_other);
+    swapgs();
+    write_gsbase(a->gs_base);
 }
 
 static void fpu_save(struct vcpu *v)
@@ -285,7 +291,7 @@ static void fpu_save(struct vcpu *v)
 
 static void fpu_restore(struct vcpu *v)
 {
-    BUG_ON(!fpu_load(v->arch.xsave)); /* only we write the area */
+    xrstor(v->arch.xsave); /* only we write the area */
     if (v->arch.ts)
         write_cr0(read_cr0() | CR0_TS);
 }
@@ -304,14 +310,12 @@ void cpu_load_ldt(struct vcpu *v)
     load_ldt(selector);
 }
 
-static void load_vcpu_gdt(struct cpu *c, struct vcpu *v)
+static __attribute__((noinline)) void load_vcpu_gdt(struct cpu *c, uint32_t vcpu)
 {
-    struct descriptor_ptr p = { 0xffff, vcpu_gdt_address(v->id) };
+    struct descriptor_ptr p = { 0xffff, vcpu_gdt_address(vcpu) };
 
-    if (c->gdt_vcpu == v->id)
-        return;
     load_gdt(&p);
-    c->gdt_vcpu = v->id;
+    c->gdt_vcpu = vcpu;
 }
 
 static bool uses_breakpoints(const struct vcpu *v)
@@ -341,37 +345,37 @@ void cpu_switch_from(struct vcpu *prev)
         load_ldt(0);
 }
 
-/* A CPU counts among a domain's before its tables are loaded, and until
- * others are: a shootdown in between flushes once too often, never too
- * little. */
-static void enter_domain(struct cpu *c, struct domain *d)
+/* Tables of @next (NULL: ours) instead of those that CR3 has.  A CPU counts
+ * among a domain's before its tables are loaded, and until others are: a
+ * shootdown in between flushes once too often, never too little. */
+static void change_tables(struct cpu *c, struct domain *next, uint64_t cr3)
 {
-    if (c->tables_of != d)
-        __atomic_fetch_or(&d->cpu_mask, 1ull << c->id, __ATOMIC_SEQ_CST);
-}
+    struct domain *prev = c->tables_of;
 
-static void leave_domain(struct cpu *c, struct domain *next)
-{
-    if (c->tables_of && c->tables_of != next)
-        __atomic_fetch_and(&c->tables_of->cpu_mask, ~(1ull << c->id),
-                           __ATOMIC_SEQ_CST);
+    if (prev == next) {
+        load_cr3(c, cr3);
+        return;
+    }
+    if (next)
+        __atomic_fetch_or(&next->cpu_mask, c->bit, __ATOMIC_SEQ_CST);
+    c->cr3 = cr3;
+    write_cr3(cr3);
+    if (prev)
+        __atomic_fetch_and(&prev->cpu_mask, ~c->bit, __ATOMIC_SEQ_CST);
     c->tables_of = next;
 }
 
-void cpu_switch_to(struct vcpu *next)
+void cpu_switch_to_nobody(struct cpu *c)
 {
-    struct cpu *c = this_cpu();
+    load_image_gdt(c);
+    change_tables(c, NULL, virt_to_mfn(hv_l4) << PAGE_SHIFT);
+}
 
-    if (!next) {
-        load_image_gdt(c);
-        load_cr3(c, virt_to_mfn(hv_l4) << PAGE_SHIFT);
-        leave_domain(c, NULL);
-        return;
-    }
-    enter_domain(c, next->domain);
-    load_cr3(c, vcpu_cr3(next));
-    leave_domain(c, next->domain);
-    load_vcpu_gdt(c, next);
+void cpu_switch_to(struct cpu *c, struct vcpu *next)
+{
+    change_tables(c, next->domain, vcpu_cr3(next));
+    if (c->gdt_vcpu != next->id)
+        load_vcpu_gdt(c, next->id);
     if (next->arch.ldt_entries)
         cpu_load_ldt(next);
     load_segments(&next->arch);

@@ -49,6 +49,7 @@ struct reason {
 struct cpu {
     struct vcpu *current; /* NULL while idle */
     uint32_t id, apic_id;
+    uint64_t bit; /* 1 << id */
     uint32_t need_resched; /* look for another vCPU on the way out */
     uint64_t guest_rsp;    /* entry.asm's, for a few instructions */
     uint32_t raised;       /* virqs that the initial domain is to get */
@@ -118,9 +119,11 @@ bool load_selector_gs(uint16_t selector);
 /* Leave boot for good: run guests.  entry.asm. */
 _Noreturn void cpu_start_guests(void);
 
-/* Load the CR3 and the segment state of a vCPU, or of nobody (NULL). */
+/* Save what this CPU holds of @prev; load what it is to hold of @next. */
 void cpu_switch_from(struct vcpu *prev);
-void cpu_switch_to(struct vcpu *next);
+void cpu_switch_to(struct cpu *c, struct vcpu *next);
+/* No guest's tables any more. */
+void cpu_switch_to_nobody(struct cpu *c);
 /* The current vCPU's tables or mode have changed: reload CR3. */
 void vcpu_load_tables(struct vcpu *v);
 /* Between the kernel's and the user's tables and GS. */

@@ -11,7 +11,8 @@
 ; is the CPU's, empty at each entry: rsp is then the address of struct cpu.
 ; A hypercall saves only what C may change (and leaves rbx, rbp, r12-r15 in
 ; their registers until the slow way out needs them saved); every other entry
-; saves all.  Interrupts are off throughout.
+; saves all.  rcx and r11 are lost to SYSCALL: what the vCPU's have then is
+; older values of its own.  Interrupts are off throughout.
 
 %include "asm_offsets.inc"
 
@@ -115,9 +116,7 @@ syscall_entry:
         mov     rdi, [rsp + 8 + CPU_CURRENT]
         pop     qword [rdi + REGS_RDI]
         mov     [rdi + REGS_RIP], rcx
-        mov     [rdi + REGS_RCX], rcx
         mov     [rdi + REGS_RFLAGS], r11
-        mov     [rdi + REGS_R11], r11
         mov     rcx, [rsp + CPU_GUEST_RSP]
         mov     [rdi + REGS_RSP], rcx
         mov     qword [rdi + REGS_CS], GUEST_CS
@@ -178,7 +177,9 @@ exit_all:
         jmp     return_to_guest
 
 do_exit_work:
-        call    exit_work               ; may put another vCPU on the CPU
+        call    exit_work               ; may put another vCPU on the CPU,
+        cmp     dword [rsp + CPU_NEED_RESCHED], 0
+        jne     do_exit_work            ; or end the one that is on it
         mov     rdi, [rsp + CPU_CURRENT]
         LOAD_CALLEE_SAVED rdi
         mov     rax, [rdi + REGS_RAX]
@@ -353,31 +354,6 @@ global %1
         GUEST_COPY guest_copy_from, rsi
         GUEST_COPY guest_copy_to, rdi
 
-; int guest_read_u32(uint32_t *dst, const void *guest_src)
-;
-; guest_copy_from() of four bytes, for the call that must be shortest.
-global guest_read_u32
-guest_read_u32:
-        mov     rax, rsi
-        shr     rax, 43
-        cmp     eax, 0x1ffff0           ; HV_START >> 43
-        je      guest_copy_fault
-        cmp     byte [rel cpu_has_smap], 0
-        jne     .smap
-.read:  mov     eax, [rsi]
-        mov     [rdi], eax
-        xor     eax, eax
-        ret
-.smap:  stac
-.smap_read:
-        mov     eax, [rsi]
-        clac
-        mov     [rdi], eax
-        xor     eax, eax
-        ret
-        EX_TABLE .read, guest_copy_fault
-        EX_TABLE .smap_read, guest_copy_smap_fault
-
 guest_copy_smap_fault:
         clac
 guest_copy_fault:
@@ -401,15 +377,3 @@ load_selector_%1:
         LOAD_SELECTOR es
         LOAD_SELECTOR fs
         LOAD_SELECTOR gs
-
-; bool fpu_load(const void *area): false if XRSTOR refuses it.
-global fpu_load
-fpu_load:
-        mov     eax, -1
-        mov     edx, -1
-.load:  xrstor64 [rdi]
-        mov     eax, 1
-        ret
-.bad:   xor     eax, eax
-        ret
-        EX_TABLE .load, .bad

@@ -66,10 +66,10 @@ fault:
     return 0;
 }
 
-static ALWAYS_INLINE void enter(struct vcpu *v, struct cpu_user_regs *r,
-                                const struct guest_entry *entry,
+static ALWAYS_INLINE void enter(struct vcpu *v, const struct guest_entry *entry,
                                 bool from_user, uint8_t mask, int64_t error)
 {
+    struct cpu_user_regs *r = &v->regs;
     uint64_t sp = (from_user ? v->arch.kernel_sp : r->rsp) & ~15ul;
     uint64_t frame = 0;
 
@@ -84,10 +84,12 @@ static ALWAYS_INLINE void enter(struct vcpu *v, struct cpu_user_regs *r,
     if (entry->mask_events)
         write_once(&v->evtchn.info->evtchn_upcall_mask, 1);
     r->rip = entry->address;
-    r->cs = GUEST_CS;
-    r->ss = GUEST_SS;
     r->rsp = frame;
     r->rflags = (r->rflags & ~(uint64_t)BOUNCED_AWAY) | EFLAGS_IF;
+    if (r->entry_vector == TRAP_SYSCALL)
+        return; /* cs and ss are already what they are to be */
+    r->cs = GUEST_CS;
+    r->ss = GUEST_SS;
     r->entry_vector = TRAP_SYSCALL; /* rcx and r11 are in the frame */
 }
 
@@ -98,7 +100,7 @@ void guest_enter(struct vcpu *v, const struct guest_entry *entry,
 
     if (from_user)
         vcpu_toggle_mode(v);
-    enter(v, current_regs(), entry, from_user,
+    enter(v, entry, from_user,
           read_once(&v->evtchn.info->evtchn_upcall_mask), error);
 }
 
@@ -108,7 +110,7 @@ static inline void deliver_upcall(struct vcpu *v)
     if (!v->arch.event_callback.address)
         return; /* the guest polls: Xen's rule */
     if (v->arch.kernel_mode)
-        enter(v, current_regs(), &v->arch.event_callback, false, 0, -1);
+        enter(v, &v->arch.event_callback, false, 0, -1);
     else
         guest_enter(v, &v->arch.event_callback, -1);
 }
@@ -320,7 +322,8 @@ void syscall_from_user(struct cpu_user_regs *regs)
 {
     struct vcpu *v = current_vcpu();
 
-    regs->rip = regs->rcx;
+    regs->rcx = regs->rip; /* as SYSCALL left them: the frame has them */
+    regs->r11 = regs->rflags;
     if (!v->arch.syscall_callback.address) {
         domain_crash(v->domain, "SYSCALL in user mode without a handler");
         return;
@@ -340,15 +343,15 @@ static void deliver_nmi(struct vcpu *v)
 void exit_work(void)
 {
     struct cpu *c = this_cpu();
+    struct vcpu *v;
 
-    do {
-        while (c->need_resched) {
-            smp_park_here();
-            sched_switch();
-        }
-        if (read_once(&c->current->arch.nmi_pending))
-            deliver_nmi(c->current);
-        if (evtchn_upcall_due(&c->current->evtchn))
-            deliver_upcall(c->current);
-    } while (c->need_resched);
+    if (c->need_resched) {
+        smp_park_here();
+        sched_switch();
+    }
+    v = c->current;
+    if (read_once(&v->arch.nmi_pending))
+        deliver_nmi(v);
+    if (evtchn_upcall_due(&v->evtchn))
+        deliver_upcall(v);
 }
