@@ -313,8 +313,8 @@ void sched_offline(struct vcpu *v)
 }
 
 /* Queue lock held: where does the vCPU that was running go? */
-static OUT_OF_LINE void
-put_back(struct sched_queue *q, struct vcpu *prev, uint64_t stamp)
+static OUT_OF_LINE void put_back(struct sched_queue *q, struct vcpu *prev,
+                                 uint64_t stamp)
 {
     if (read_once(&prev->sched.pause_count)) {
         set_state_at(prev, BELFRY_VCPU_PAUSED, stamp);

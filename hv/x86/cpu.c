@@ -310,7 +310,8 @@ void cpu_load_ldt(struct vcpu *v)
     load_ldt(selector);
 }
 
-static __attribute__((noinline)) void load_vcpu_gdt(struct cpu *c, uint32_t vcpu)
+static __attribute__((noinline)) void load_vcpu_gdt(struct cpu *c,
+                                                    uint32_t vcpu)
 {
     struct descriptor_ptr p = { 0xffff, vcpu_gdt_address(vcpu) };
 
