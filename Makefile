@@ -12,7 +12,7 @@ PACKAGES := gcc libc6-dev make nasm binutils clang libclang-rt-14-dev \
   grub-pc-bin grub-efi-amd64-bin grub-common xorriso mtools qemu-system-x86 \
   seabios ovmf check \
   pkg-config libsubunit-dev libxen-dev libjansson-dev liblz4-dev libncurses-dev \
-  e2fsprogs jq gdb xz-utils g++ relacy-dev spin
+  e2fsprogs jq gdb xz-utils g++ relacy-dev spin scdoc
 
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -129,8 +129,26 @@ RINGS_OBJ := $(call obj,pic,$(wildcard rings/*.c links/*.c links/linux/*.c) \
 $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTFLAGS) $(STRICT) -fPIC -c $< -o $@
-$(B)/link-static: $(call obj,pic,tools/linux/link.c) $(RINGS_OBJ)
+# One object, in which only the names of the headers are visible.
+$(B)/libbelfry.a: $(RINGS_OBJ) library/belfry.map
+	ld -r $(RINGS_OBJ) -o $(B)/libbelfry.o
+	sed -n 's/^ *\([a-z_]\{1,\}\*\);/\1/p' library/belfry.map > $(B)/libbelfry.names
+	objcopy --wildcard --keep-global-symbols=$(B)/libbelfry.names $(B)/libbelfry.o
+	@rm -f $@
+	ar rcs $@ $(B)/libbelfry.o
+$(B)/libbelfry.so: $(RINGS_OBJ) library/belfry.map
+	$(CC) -shared -Wl,-soname,libbelfry.so.$(firstword $(subst ., ,$(VERSION))) \
+	  -Wl,--version-script=library/belfry.map -Wl,-z,defs $(RINGS_OBJ) -o $@
+$(B)/link-static: $(call obj,pic,tools/linux/link.c) $(B)/libbelfry.a
 	$(CC) -static $^ -o $@
+
+install: # the library: PREFIX=/usr/local DESTDIR=
+	@$(MAKE) --no-print-directory -s $(B)/libbelfry.a $(B)/libbelfry.so
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" sh library/install.sh $(B) $(VERSION)
+example-linux: # two processes that talk, by the library as it is installed
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s install PREFIX="$(CURDIR)/$(B)/stage" DESTDIR=
+	@sh library/example.sh "$(CURDIR)/$(B)/stage"
 
 # ---- Images. ---------------------------------------------------------------
 DISK ?= $(B)/disk.img
@@ -139,9 +157,9 @@ $(B)/disk.img: tools/make-disk.sh
 	@mkdir -p $(B)
 	sh tools/make-disk.sh $@
 
-all: $(B)/belfry.elf $(GUESTS) $(B)/belfry
+all: $(B)/belfry.elf $(GUESTS) $(B)/belfry $(B)/libbelfry.a $(B)/libbelfry.so
 
-.PHONY: all deps run test test-models bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub conformance run-on-xen
+.PHONY: all deps run test test-models bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub conformance run-on-xen install example-linux
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -268,6 +286,8 @@ help:
 	@echo "  make new-guest NAME=x  a guest of 15 lines that builds and boots"
 	@echo "  make new-pair NAME=x   a frontend and a backend over a ring"
 	@echo "  make run-linux VCPUS=n Debian's kernel as a domain, on our disk"
+	@echo "  make install           the library of rings: PREFIX=/usr/local DESTDIR="
+	@echo "  make example-linux     two Linux processes that talk over a ring"
 	@echo "  make run-grub          Debian's GRUB for Xen, which boots that kernel"
 	@echo "  make bench             cost in instructions, beside Xen and seL4"
 	@echo "  make fuzz, make soak   longer suites"

@@ -231,17 +231,17 @@ run_bench() {
     fi
 }
 
-# ---- The tool: its own last line is counted. ------------------------------------
+# ---- The tool and the library: the script's own last line is counted. -----------
 
-run_tool() {
-    log=$LOGS/tool.log
-    sh "$HERE/tool/run.sh" "$B" > "$log" 2>&1
+run_script() { # NAME SCRIPT
+    log=$LOGS/$1.log
+    sh "$2" "$B" > "$log" 2>&1
     status=$?
     grep -E '^(ok|FAIL|skip) ' "$log"
     counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" |
         tail -n 1)
     if [ -z "$counts" ]; then
-        fail tool "ended early, status $status: $(tail -n 1 "$log")"
+        fail "$1" "ended early, status $status: $(tail -n 1 "$log")"
         return
     fi
     passed=$((passed + ${counts% *}))
@@ -265,7 +265,8 @@ for name in $SMAP_TESTS; do
     wanted "$name-smap" && run_guest "$name-smap" "$name" iret --smap
 done
 wanted bench && run_bench
-[ -f "$HERE/tool/run.sh" ] && wanted tool && run_tool
+wanted library && run_script library "$HERE/library.sh"
+wanted tool && run_script tool "$HERE/tool/run.sh"
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -68,9 +68,7 @@ static int exchange(struct link *l, struct ring_front *ring, uint64_t count)
             return -EBADMSG;
         if (received == count)
             return 0;
-        if (sent < count && ring_front_free(ring))
-            continue;
-        if (!ring_front_arm(ring))
+        if (sent > received && !ring_front_arm(ring))
             error = link_wait(l, PATIENCE);
     }
     return error;

@@ -1,0 +1,29 @@
+/* Has the numbers below a million squared by another process. */
+#include <belfry/link_process.h>
+#include <belfry/reqrsp.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    struct link *l;
+    struct ring_front ring;
+    uint64_t asked = 0, got = 0, wrong = 0, square;
+    const uint64_t count = 1000000;
+
+    if (argc != 2 || link_process_connect(argv[1], 5000, &l) != 0 ||
+        ring_front_create(&ring, link_pages(l), link_bytes(l), 8) != 0)
+        return 1;
+    while (got < count) {
+        while (asked < count && ring_front_put(&ring, &asked, 8) == 0)
+            asked++;
+        if (ring_front_publish(&ring))
+            link_bell(l);
+        for (; ring_front_take(&ring, &square, 8) == 0; got++)
+            wrong += square != got * got;
+        if (asked > got && !ring_front_arm(&ring) && link_wait(l, 5000) != 0)
+            return 1;
+    }
+    printf("ask: %lu squares, %lu of them wrong, %u bells rung\n",
+           (unsigned long)got, (unsigned long)wrong, ring.stats.notified);
+    return wrong != 0;
+}
