@@ -15,20 +15,15 @@
 #include "lib/format.h"
 #include "lib/spinlock.h"
 #include "lib/string.h"
+#include "lib/tail.h"
 
-#define LOG_SIZE        65536u /* power of two */
-#define GUEST_LINES     10u /* a second, over all guests */
+#define LOG_SIZE    65536u
+#define GUEST_LINES 10u /* a second, over all guests */
 
 static spinlock_t log_lock; /* guards the log and its position */
 static char log_text[LOG_SIZE];
 static uint64_t log_end; /* bytes ever written */
 static bool at_line_start = true, panicking;
-
-static void log_put(const char *text, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        log_text[log_end++ & (LOG_SIZE - 1)] = text[i];
-}
 
 /* Does the initial domain listen, to show the lines itself? */
 static bool shown_by_others(void)
@@ -40,9 +35,8 @@ static bool shown_by_others(void)
 /* To people and to the log; CR before LF for terminals. */
 static void put_text(const char *text)
 {
-    size_t n = strlen(text);
-
-    log_put(text, n);
+    for (const char *p = text; *p; p++)
+        log_text[log_end++ % LOG_SIZE] = *p;
     if (shown_by_others())
         return;
     for (const char *p = text; *p; p++) {
@@ -133,16 +127,10 @@ void panic(const char *fmt, ...)
 
 size_t log_read(void *position, char *buf, size_t size)
 {
-    uint64_t *at = position;
-    size_t n = 0;
+    size_t n;
 
     spin_lock(&log_lock);
-    if (*at > log_end)
-        *at = log_end;
-    if (log_end - *at > LOG_SIZE)
-        *at = log_end - LOG_SIZE;
-    while (n < size && *at < log_end)
-        buf[n++] = log_text[(*at)++ & (LOG_SIZE - 1)];
+    n = tail_read(log_text, LOG_SIZE, log_end, position, buf, size);
     spin_unlock(&log_lock);
     return n;
 }

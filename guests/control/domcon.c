@@ -10,6 +10,7 @@
 
 #include "guests/control/log.h"
 #include "guests/control/text.h"
+#include "lib/tail.h"
 
 #define PARTIAL_NS 200000000ull /* a line without end is shown after this */
 
@@ -194,12 +195,5 @@ size_t domcon_type(struct domcon *c, const char *text, size_t n)
 size_t domcon_read(const struct domcon *c, uint64_t *position, char *to,
                    size_t room)
 {
-    uint64_t oldest = c->position > DOMCON_KEPT ? c->position - DOMCON_KEPT : 0;
-    size_t n = 0;
-
-    if (*position < oldest)
-        *position = oldest;
-    while (n < room && *position < c->position)
-        to[n++] = c->kept[(*position)++ % DOMCON_KEPT];
-    return n;
+    return tail_read(c->kept, DOMCON_KEPT, c->position, position, to, room);
 }

@@ -5,6 +5,7 @@
 #include "hv/machine.h"
 #include "hv/x86/x86.h"
 #include "lib/spinlock.h"
+#include "lib/tail.h"
 
 #define COM1 0x3f8
 #define COM2 0x2f8
@@ -28,11 +29,11 @@ enum {
 #define LSR_DATA   0x01
 #define LSR_TX_OK  0x20
 #define FIFO_DEPTH 16u
-#define FIFO_SIZE  8192u /* power of two: indices run free */
+#define FIFO_SIZE  8192u
 
 struct fifo {
-    uint32_t in, out;
-    uint8_t data[FIFO_SIZE];
+    uint64_t in, out; /* bytes ever put and got */
+    char data[FIFO_SIZE];
 };
 
 struct uart {
@@ -47,26 +48,22 @@ struct uart {
 
 struct uart serial_com1 = { .port = COM1 }, serial_com2 = { .port = COM2 };
 
-static uint32_t fifo_used(const struct fifo *f)
+static uint64_t fifo_used(const struct fifo *f)
 {
     return f->in - f->out;
 }
 
-static bool fifo_put(struct fifo *f, uint8_t byte)
+static bool fifo_put(struct fifo *f, char byte)
 {
     if (fifo_used(f) == FIFO_SIZE)
         return false;
-    f->data[f->in++ & (FIFO_SIZE - 1)] = byte;
+    f->data[f->in++ % FIFO_SIZE] = byte;
     return true;
 }
 
 static size_t fifo_get(struct fifo *f, char *buf, size_t n)
 {
-    size_t got = 0;
-
-    while (got < n && fifo_used(f))
-        buf[got++] = (char)f->data[f->out++ & (FIFO_SIZE - 1)];
-    return got;
+    return tail_read(f->data, FIFO_SIZE, f->in, &f->out, buf, n);
 }
 
 static void uart_init(struct uart *u)
@@ -132,7 +129,7 @@ static bool uart_receive(struct uart *u)
         any = true;
         if (u == &serial_com1 && keys_input(byte))
             continue;
-        if (!fifo_put(&u->rx, byte))
+        if (!fifo_put(&u->rx, (char)byte))
             u->lost++;
     }
     return any;
@@ -194,7 +191,7 @@ size_t serial_com2_write(const char *text, size_t n)
     if (!serial_com2.present)
         return n; /* nobody will ever read it */
     spin_lock(&serial_com2.lock);
-    while (put < n && fifo_put(&serial_com2.tx, (uint8_t)text[put]))
+    while (put < n && fifo_put(&serial_com2.tx, text[put]))
         put++;
     if (put < n)
         serial_com2.was_full = true;

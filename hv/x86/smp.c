@@ -59,17 +59,22 @@ static bool start(unsigned int id)
     return read_once(&nr_cpus) != before;
 }
 
+/* The page of the trampoline is lent: under UEFI, GRUB puts modules there. */
 void smp_start(void)
 {
+    char *trampoline = directmap + AP_TRAMPOLINE, lender[PAGE_SIZE];
+    unsigned int id = 1;
+
     ap_cr3 = virt_to_mfn(hv_l4) << PAGE_SHIFT;
-    memcpy(directmap + AP_TRAMPOLINE, ap_trampoline,
+    memcpy(lender, trampoline, PAGE_SIZE);
+    memcpy(trampoline, ap_trampoline,
            (size_t)(ap_trampoline_end - ap_trampoline));
-    for (unsigned int id = 1; id < acpi.nr_cpus; id++)
-        if (!start(id)) {
-            printk("CPU %u (APIC %u) does not start; going on without\n", id,
-                   acpi.apic_id[id]);
-            return;
-        }
+    while (id < acpi.nr_cpus && start(id))
+        id++;
+    memcpy(trampoline, lender, PAGE_SIZE);
+    if (id < acpi.nr_cpus)
+        printk("CPU %u (APIC %u) does not start; going on without\n", id,
+               acpi.apic_id[id]);
 }
 
 /* nr_cpus is the number of the CPU that is being started. */
