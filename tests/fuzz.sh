@@ -20,7 +20,7 @@ export CALLS SEED
 while [ "$SEED" -lt "$last" ]; do
     # A slow host makes some 3,000 a second.
     LIMIT=$((300 + CALLS / 3000)) sh "$HERE/run.sh" "$B" "$test" || status=1
-    grep -E '^fuzzer[0-9], vCPU|^[0-9]+ calls, ' "$B/test-logs/$test.log" ||
+    grep -E '^fuzzer[0-9], vCPU|^[0-9]+ calls, [0-9]+ accepted' "$B/test-logs/$test.log" ||
         status=1
     SEED=$((SEED + 1))
 done

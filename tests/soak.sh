@@ -25,7 +25,7 @@ while [ "$rounds" -gt 0 ]; do
     # shellcheck disable=SC2086 # names, one word each
     CPUS=$CPUS SEED=$SEED CALLS=1000000 CYCLES=1000 LIMIT=900 \
         sh "$HERE/run.sh" "$B" $guests || status=1
-    grep -hE '^[0-9]+ (calls|cycles), ' "$B"/test-logs/fuzz*.log \
+    grep -hE '^[0-9]+ (calls|cycles), [0-9]+ ' "$B"/test-logs/fuzz*.log \
         "$B"/test-logs/cycles*.log
     SEED=$((SEED + 1000))
     rounds=$((rounds - 1))
