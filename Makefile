@@ -159,7 +159,7 @@ $(B)/disk.img: tools/make-disk.sh
 
 all: $(B)/belfry.elf $(GUESTS) $(B)/belfry $(B)/libbelfry.a $(B)/libbelfry.so
 
-.PHONY: all deps run test test-models bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub conformance run-on-xen install example-linux
+.PHONY: all deps run test test-models bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub time-linux conformance run-on-xen install example-linux
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -181,6 +181,10 @@ run-grub:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all $(B)/link-static
 	@sh tools/linux/run-grub.sh $(B)
+time-linux:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all $(B)/link-static
+	@sh tools/linux/time.sh $(B)
 
 # ---- Host tests: one program a file of tests/unit, ASan and UBSan; those
 # whose name ends in _threads also under TSan. ---------------------------------
@@ -289,6 +293,7 @@ help:
 	@echo "  make install           the library of rings: PREFIX=/usr/local DESTDIR="
 	@echo "  make example-linux     two Linux processes that talk over a ring"
 	@echo "  make run-grub          Debian's GRUB for Xen, which boots that kernel"
+	@echo "  make time-linux        that kernel to its init, here and on Xen"
 	@echo "  make bench             cost in instructions, beside Xen and seL4"
 	@echo "  make fuzz, make soak   longer suites"
 	@echo "  make conformance       the same calls on Xen and here: no difference"

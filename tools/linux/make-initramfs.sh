@@ -29,6 +29,9 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 echo "init: up after $(cut -d' ' -f1 /proc/uptime) s, $(nproc) CPUs, Linux $(uname -r)"
+if grep -q until=init /proc/cmdline; then
+    poweroff -f
+fi
 insmod /xen-blkfront.ko
 for i in 1 2 3 4 5 6 7 8 9 10; do
     [ -b /dev/xvda ] || sleep 1
