@@ -185,7 +185,7 @@ static bool take_id(struct domain *d)
     return false;
 }
 
-/* It is complete but for its memory: from here on others find it. */
+/* It is in the list, though nobody gets it before it is complete. */
 static bool insert(struct domain *d)
 {
     bool ok;
@@ -235,7 +235,7 @@ static int create_vcpu(struct domain *d, unsigned int id)
     /* As on Xen: a vCPU starts with its upcalls masked. */
     v->evtchn.info->evtchn_upcall_mask = 1;
     vcpu_timers_init(v);
-    sched_init_vcpu(v, 8, ~0ull);
+    sched_init_vcpu(v, d->module->args.priority, d->module->args.cpus);
     return arch_vcpu_init(v);
 }
 
@@ -278,7 +278,7 @@ struct domain *domain_create(const struct module *m, bool privileged)
     d->crash_vector = VECTOR_NONE;
     d->created = now();
     list_init(&d->link);
-    if (populate(d) || !insert(d)) {
+    if (!insert(d) || populate(d)) {
         domain_put(d);
         return NULL;
     }
@@ -373,15 +373,9 @@ static bool begin_crash(struct domain *d)
     return d->state == DOMAIN_RUNNING && d->crash_text[0] == '\0';
 }
 
-static uint64_t rip_of(const struct domain *d)
-{
-    const struct vcpu *v = current_vcpu();
-
-    return v && v->domain == d ? current_regs()->rip : 0;
-}
-
 void domain_crash(struct domain *d, const char *fmt, ...)
 {
+    const struct vcpu *v = current_vcpu();
     va_list args;
 
     if (!begin_crash(d))
@@ -389,7 +383,7 @@ void domain_crash(struct domain *d, const char *fmt, ...)
     va_start(args, fmt);
     format_string_v(d->crash_text, sizeof(d->crash_text), fmt, args);
     va_end(args);
-    d->crash_rip = rip_of(d);
+    d->crash_rip = v && v->domain == d ? v->regs.rip : 0;
     report_crash(d);
     domain_shutdown(d, SHUTDOWN_crash);
 }

@@ -44,11 +44,6 @@ struct memory_map_entry {
 };
 #define MEMORY_RAM 1u
 
-struct tag_rsdp {
-    struct tag tag;
-    uint8_t rsdp[];
-};
-
 void boot_main(uint32_t info);
 _Noreturn void switch_stack(uint64_t rsp, void (*fn)(void));
 extern char image_end[];
@@ -93,11 +88,11 @@ static void read_modules(void)
 
 static const void *find_rsdp(void)
 {
-    const struct tag_rsdp *t = find_tag(TAG_RSDP_V2, NULL);
+    const struct tag *t = find_tag(TAG_RSDP_V2, NULL);
 
     if (!t)
         t = find_tag(TAG_RSDP_V1, NULL);
-    return t ? t->rsdp : NULL;
+    return t ? t + 1 : NULL;
 }
 
 void boot_main(uint32_t info)

@@ -190,8 +190,6 @@ static void start_vcpus(struct build *b)
 {
     struct vcpu *first = b->d->vcpu[0];
 
-    for (unsigned int i = 0; i < b->d->nr_vcpus; i++)
-        sched_init_vcpu(b->d->vcpu[i], b->args->priority, b->args->cpus);
     set_registers(b);
     first->setup = VCPU_INITIALISED;
     vcpu_update_time(first);

@@ -130,10 +130,31 @@ X86_SELECTOR(gs)
 X86_SEGMENT_BASE(fsbase)
 X86_SEGMENT_BASE(gsbase)
 
-static inline void swapgs(void)
-{
-    __asm__ volatile("swapgs" : : : "memory");
-}
+/* Instructions without an operand, and with one in a register. */
+#define X86_PLAIN(name, text)                                                  \
+    static inline void name(void)                                              \
+    {                                                                          \
+        __asm__ volatile(text : : : "memory");                                 \
+    }
+X86_PLAIN(swapgs, "swapgs")
+X86_PLAIN(clear_ts, "clts")
+/* Sleep until an interrupt has been taken; interrupts are off again after. */
+X86_PLAIN(idle_once, "sti; hlt; cli")
+X86_PLAIN(halt, "cli; hlt")
+/* Lift SMAP for accesses to guest memory, and put it back. */
+X86_PLAIN(stac, "stac")
+X86_PLAIN(clac, "clac")
+
+#define X86_OPERAND(name, type, text)                                          \
+    static inline void name(type operand)                                      \
+    {                                                                          \
+        __asm__ volatile(text : : "r"(operand) : "memory");                    \
+    }
+X86_OPERAND(load_gdt, const struct descriptor_ptr *, "lgdt (%0)")
+X86_OPERAND(load_idt, const struct descriptor_ptr *, "lidt (%0)")
+X86_OPERAND(load_ldt, uint16_t, "lldt %0")
+X86_OPERAND(load_tr, uint16_t, "ltr %0")
+X86_OPERAND(invlpg, uint64_t, "invlpg (%0)")
 
 /* The base that SWAPGS would load. */
 static inline uint64_t read_shadow_gsbase(void)
@@ -151,36 +172,6 @@ static inline void write_shadow_gsbase(uint64_t base)
     swapgs();
     write_gsbase(base);
     swapgs();
-}
-
-static inline void clear_ts(void)
-{
-    __asm__ volatile("clts");
-}
-
-static inline void invlpg(uint64_t va)
-{
-    __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
-}
-
-static inline void load_gdt(const struct descriptor_ptr *p)
-{
-    __asm__ volatile("lgdt %0" : : "m"(*p));
-}
-
-static inline void load_idt(const struct descriptor_ptr *p)
-{
-    __asm__ volatile("lidt %0" : : "m"(*p));
-}
-
-static inline void load_ldt(uint16_t selector)
-{
-    __asm__ volatile("lldt %0" : : "r"(selector));
-}
-
-static inline void load_tr(uint16_t selector)
-{
-    __asm__ volatile("ltr %0" : : "r"(selector));
 }
 
 static inline void xsetbv(uint64_t value)
@@ -245,28 +236,6 @@ static inline uint32_t in32(uint16_t port)
 
     __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
     return value;
-}
-
-/* Sleep until an interrupt has been taken; interrupts are off again after. */
-static inline void idle_once(void)
-{
-    __asm__ volatile("sti; hlt; cli" : : : "memory");
-}
-
-static inline void halt(void)
-{
-    __asm__ volatile("cli; hlt" : : : "memory");
-}
-
-/* Lift SMAP for accesses to guest memory, and put it back. */
-static inline void stac(void)
-{
-    __asm__ volatile("stac" : : : "memory");
-}
-
-static inline void clac(void)
-{
-    __asm__ volatile("clac" : : : "memory");
 }
 
 /* Store at a guest's address, which has been checked to be none of ours; go
