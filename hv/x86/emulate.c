@@ -25,16 +25,6 @@
      CR4_FSGSBASE | CR4_OSXSAVE)
 #define EFER_SEEN_BY_GUESTS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
 
-/* MSRs that one need not define otherwise. */
-#define MSR_TSC            0x10u
-#define MSR_APIC_BASE      0x1bu
-#define MSR_UCODE_REV      0x8bu
-#define MSR_PLATFORM_INFO  0xceu
-#define MSR_MISC_ENABLES   0x140u /* of features */
-#define MSR_FS_BASE        0xc0000100u
-#define MSR_GS_BASE        0xc0000101u
-#define MSR_SHADOW_GS_BASE 0xc0000102u
-
 void emulate_done(struct vcpu *v, struct cpu_user_regs *r, unsigned int length)
 {
     bool single_step = r->rflags & EFLAGS_TF;

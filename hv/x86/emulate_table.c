@@ -17,13 +17,9 @@
 #define FAULT_PRESENT 1u
 #define FAULT_WRITE   2u
 
-#define FLAG_CF 0x001u
-#define FLAG_PF 0x004u
-#define FLAG_AF 0x010u
-#define FLAG_ZF 0x040u
-#define FLAG_SF 0x080u
-#define FLAG_OF 0x800u
-#define FLAGS   (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+/* Those that arithmetic sets. */
+#define FLAGS                                                                  \
+    (EFLAGS_CF | EFLAGS_PF | EFLAGS_AF | EFLAGS_ZF | EFLAGS_SF | EFLAGS_OF)
 
 enum kind { MOV, XCHG, CMPXCHG, OR, AND, BTS, BTR };
 
@@ -161,9 +157,9 @@ static bool sign(uint64_t value, unsigned int size)
 
 static uint64_t result_flags(uint64_t value, unsigned int size)
 {
-    return (__builtin_parity((uint8_t)value) ? 0 : FLAG_PF) |
-           (value & insn_mask(size) ? 0 : FLAG_ZF) |
-           (sign(value, size) ? FLAG_SF : 0);
+    return (__builtin_parity((uint8_t)value) ? 0 : EFLAGS_PF) |
+           (value & insn_mask(size) ? 0 : EFLAGS_ZF) |
+           (sign(value, size) ? EFLAGS_SF : 0);
 }
 
 /* As CMP sets them. */
@@ -171,9 +167,9 @@ static uint64_t compare_flags(uint64_t a, uint64_t b, unsigned int size)
 {
     uint64_t difference = a - b;
 
-    return result_flags(difference, size) | (a < b ? FLAG_CF : 0) |
-           ((a ^ b ^ difference) & 0x10 ? FLAG_AF : 0) |
-           (sign((a ^ b) & (a ^ difference), size) ? FLAG_OF : 0);
+    return result_flags(difference, size) | (a < b ? EFLAGS_CF : 0) |
+           ((a ^ b ^ difference) & 0x10 ? EFLAGS_AF : 0) |
+           (sign((a ^ b) & (a ^ difference), size) ? EFLAGS_OF : 0);
 }
 
 static void set_flags(struct cpu_user_regs *r, uint64_t mask, uint64_t flags)
@@ -204,7 +200,7 @@ static void retire(struct cpu_user_regs *r, const struct insn *i,
         break;
     case BTS:
     case BTR:
-        set_flags(r, FLAG_CF, old >> w->operand & 1 ? FLAG_CF : 0);
+        set_flags(r, EFLAGS_CF, old >> w->operand & 1 ? EFLAGS_CF : 0);
         break;
     }
 }

@@ -1,46 +1,10 @@
-/* Every machine instruction that C has no word for, and the bits they take. */
+/* Every machine instruction that C has no word for. */
 #ifndef X86_X86_H
 #define X86_X86_H
 
 #include <stdint.h>
 
-#define CR0_MP         (1ULL << 1)
-#define CR0_TS         (1ULL << 3)
-#define CR0_NE         (1ULL << 5)
-#define CR0_WP         (1ULL << 16)
-#define CR4_DE         (1ULL << 3)
-#define CR4_PAE        (1ULL << 5)
-#define CR4_MCE        (1ULL << 6)
-#define CR4_OSFXSR     (1ULL << 9)
-#define CR4_OSXMMEXCPT (1ULL << 10)
-#define CR4_FSGSBASE   (1ULL << 16)
-#define CR4_OSXSAVE    (1ULL << 18)
-#define CR4_SMEP       (1ULL << 20)
-#define CR4_SMAP       (1ULL << 21)
-
-#define EFLAGS_MBS  (1u << 1) /* always one */
-#define EFLAGS_TF   (1u << 8)
-#define EFLAGS_IF   (1u << 9)
-#define EFLAGS_DF   (1u << 10)
-#define EFLAGS_IOPL (3u << 12)
-#define EFLAGS_NT   (1u << 14)
-#define EFLAGS_RF   (1u << 16)
-#define EFLAGS_VM   (1u << 17)
-#define EFLAGS_AC   (1u << 18)
-#define EFLAGS_VIF  (1u << 19)
-#define EFLAGS_VIP  (1u << 20)
-
-#define MSR_SYSENTER_CS    0x174u
-#define MSR_PAT            0x277u
-#define MSR_EFER           0xc0000080u
-#define MSR_STAR           0xc0000081u
-#define MSR_LSTAR          0xc0000082u
-#define MSR_CSTAR          0xc0000083u
-#define MSR_SYSCALL_MASK   0xc0000084u
-#define EFER_SCE           (1u << 0)
-#define EFER_LME           (1u << 8)
-#define EFER_LMA           (1u << 10)
-#define EFER_NX            (1u << 11)
+#include "lib/registers.h"
 
 /* Xen's attributes: 0 WB, 1 WT, 2 UC-, 3 UC, 4 WC, 5 WP, 6 UC, 7 UC. */
 #define PAT_XEN 0x0000050100070406ULL

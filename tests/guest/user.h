@@ -10,6 +10,7 @@
 #ifndef TEST_USER_H
 #define TEST_USER_H
 
+#include "lib/registers.h"
 #include "tests/guest/fault.h"
 #include "tests/guest/tables.h"
 
@@ -22,13 +23,6 @@
 
 #define BY_SYSCALL 0x100u /* vectors of our own for the callbacks */
 #define BY_EVENT   0x101u
-
-#define EFLAGS_TF 0x100ull
-#define EFLAGS_IF 0x200ull
-#define EFLAGS_DF 0x400ull
-#define EFLAGS_NT 0x4000ull
-#define EFLAGS_AC 0x40000ull
-#define EFLAGS_ID 0x200000ull
 
 extern char user_syscall_entry[], user_event_entry[];
 uint64_t user_resume_rsp __attribute__((used));

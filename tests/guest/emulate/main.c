@@ -3,6 +3,7 @@
  * the ABI emulates, with their results, and no others; and its writes to its
  * own L1 tables are the updates that it could have asked for (M14).
  */
+#include "lib/registers.h"
 #include "tests/guest/fault.h"
 #include "tests/guest/tables.h"
 
@@ -13,15 +14,6 @@
 #define PROTECTION       13
 #define PAGE_FAULT       14
 #define NONCANONICAL     0x8000000000000000ull
-
-#define FS_BASE        0xc0000100u
-#define GS_BASE        0xc0000101u
-#define SHADOW_GS_BASE 0xc0000102u
-#define EFER           0xc0000080u
-
-#define CR0_TS      (1ull << 3)
-#define CR4_PAE     (1ull << 5)
-#define CR4_OSXSAVE (1ull << 18)
 
 /* What the pieces of assembly below leave behind. */
 static uint64_t out[4];
@@ -58,7 +50,8 @@ static bool write_msr(uint32_t msr, uint64_t value)
 
 static void segment_bases(void)
 {
-    static const uint32_t msr[] = { FS_BASE, GS_BASE, SHADOW_GS_BASE };
+    static const uint32_t msr[] = { MSR_FS_BASE, MSR_GS_BASE,
+                                    MSR_SHADOW_GS_BASE };
     static const uint64_t good[] = { 0, 0x1234, 0x7ffffffff000,
                                      0xffff880000000000, ~0ull };
     uint64_t before[3], value;
@@ -83,7 +76,7 @@ static void other_msrs(void)
     static const uint32_t none[] = { 0xdeadbeef, 0x3fffffff, 0xc0000000, ~0u };
     uint64_t value, again = 0;
 
-    CHECK(read_msr(EFER, &value));
+    CHECK(read_msr(MSR_EFER, &value));
     CHECK_EQ(value & 0x501, 0x501); /* SCE, LME, LMA */
     CHECK(read_msr(0x10, &value) && read_msr(0x10, &again));
     CHECK(again > value);

@@ -4,19 +4,10 @@
  * ways back (iretq and the iret hypercall) restore what the frame says and
  * no more (X2, X3).
  */
+#include "lib/registers.h"
 #include "tests/guest/fault.h"
 
 #include <xen/callback.h>
-
-#define EFLAGS_TF   (1ull << 8)
-#define EFLAGS_IF   (1ull << 9)
-#define EFLAGS_DF   (1ull << 10)
-#define EFLAGS_IOPL (3ull << 12)
-#define EFLAGS_NT   (1ull << 14)
-#define EFLAGS_RF   (1ull << 16)
-#define EFLAGS_VM   (1ull << 17)
-#define EFLAGS_AC   (1ull << 18)
-#define EFLAGS_ID   (1ull << 21)
 
 #define NONCANONICAL 0x8000000000000000ull
 #define UNMAPPED     0x0000700000000000ull
