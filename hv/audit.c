@@ -2,8 +2,8 @@
  * The audit: every frame's owner, references and uses, counted again from
  * whatever can refer to one, beside the frame table.
  *
- * The scratch table has a word a frame: expected references, expected uses,
- * and the type that all those uses must agree on.
+ * The scratch table says for each frame how many references and uses are
+ * expected, and as what type, on which all those uses must agree.
  */
 #include "hv/audit.h"
 
@@ -16,11 +16,6 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define REFS_MASK  ((1UL << 30) - 1)
-#define USES_SHIFT 30
-#define USES_MASK  (((1UL << 29) - 1) << USES_SHIFT)
-#define USE        (1UL << USES_SHIFT)
-#define CONFLICT   (1UL << 59) /* expected as two types at once */
 #define MAX_LINES  20u          /* differences that the log gets */
 
 static struct belfry_audit *audit;
@@ -47,6 +42,11 @@ void audit_differs(const struct domain *d, const char *object, uint32_t number,
     difference("%s: %s %u: %s", d->name, object, number, what);
 }
 
+static unsigned int type_number(uint64_t type)
+{
+    return (unsigned int)((type & PAGE_TYPE_MASK) >> 60);
+}
+
 void page_audit_expect(mfn_t mfn, uint64_t type)
 {
     if (!mfn_is_ram(mfn)) {
@@ -54,14 +54,14 @@ void page_audit_expect(mfn_t mfn, uint64_t type)
         return;
     }
 
-    uint64_t *word = &audit_scratch[mfn];
+    struct audit_expected *e = &audit_scratch[mfn];
 
-    *word += 1;
+    e->refs++;
     if (type == PAGE_NONE)
         return;
-    if ((*word & USES_MASK) && (*word & PAGE_TYPE_MASK) != type)
-        *word |= CONFLICT;
-    *word = ((*word & ~PAGE_TYPE_MASK) | type) + USE;
+    e->conflict |= e->uses && e->type != type_number(type);
+    e->type = type_number(type) & 7;
+    e->uses++;
 }
 
 /* ---- Pass 1: what refers to frames. ---- */
@@ -103,37 +103,31 @@ static void expect_own(mfn_t mfn)
     uint64_t count = page_of(mfn)->count;
 
     if (count & PAGE_ALLOCATED)
-        audit_scratch[mfn]++;
+        audit_scratch[mfn].refs++;
     if (!(count & PAGE_SHARED))
         return;
 
     /* That use is covered by the reference just counted. */
     page_audit_expect(mfn, PAGE_WRITABLE);
-    audit_scratch[mfn]--;
-}
-
-static unsigned int type_number(uint64_t type)
-{
-    return (unsigned int)((type & PAGE_TYPE_MASK) >> 60);
+    audit_scratch[mfn].refs--;
 }
 
 static void compare_frame(mfn_t mfn)
 {
+    const struct audit_expected *e = &audit_scratch[mfn];
     const struct page *page = page_of(mfn);
-    uint64_t word = audit_scratch[mfn];
     uint64_t refs = page->count & PAGE_COUNT_MASK;
     uint64_t uses = page->type & PAGE_TYPE_COUNT_MASK;
-    uint64_t expected = (word & USES_MASK) >> USES_SHIFT;
+    unsigned int type = type_number(page->type);
 
-    if (refs != (word & REFS_MASK))
-        difference("frame %#lx has %lu references, found %lu", mfn, refs,
-                   word & REFS_MASK);
-    if (uses != expected)
-        difference("frame %#lx has %lu uses, found %lu", mfn, uses, expected);
-    if ((word & CONFLICT) ||
-        (expected && ((word ^ page->type) & PAGE_TYPE_MASK)))
-        difference("frame %#lx is used as type %u, stored is %u", mfn,
-                   type_number(word), type_number(page->type));
+    if (refs != e->refs)
+        difference("frame %#lx has %lu references, found %u", mfn, refs,
+                   e->refs);
+    if (uses != e->uses)
+        difference("frame %#lx has %lu uses, found %u", mfn, uses, e->uses);
+    if (e->conflict || (e->uses && e->type != type))
+        difference("frame %#lx is used as type %u, stored is %u", mfn, e->type,
+                   type);
     if (!refs && page->owner)
         difference("frame %#lx is free and has an owner", mfn);
 }

@@ -13,8 +13,13 @@
 #include "hv/abi/belfry.h"
 #include "hv/x86/page.h"
 
-/* From the boot code: max_mfn words for pass 1. */
-extern uint64_t *audit_scratch;
+/* What pass 1 finds of a frame; the boot code makes a table of max_mfn. */
+struct audit_expected {
+    uint32_t refs;
+    uint32_t uses : 28, type : 3;
+    uint32_t conflict : 1; /* uses as two types at once */
+};
+extern struct audit_expected *audit_scratch;
 
 /* Fill in the OUT fields of *a; each difference is also logged. */
 void audit_run(struct belfry_audit *a);

@@ -131,6 +131,7 @@ static bool call_one(struct vcpu *v, struct multicall_entry *m)
 {
     struct cpu_user_regs *r = current_regs();
     struct cpu_user_regs saved = *r;
+    uint64_t *const argument[] = { &r->rdi, &r->rsi, &r->rdx, &r->r10, &r->r8 };
     struct cpu *c = this_cpu();
     bool again;
 
@@ -140,22 +141,16 @@ static bool call_one(struct vcpu *v, struct multicall_entry *m)
         return false;
     }
     r->rax = m->op;
-    r->rdi = m->args[0];
-    r->rsi = m->args[1];
-    r->rdx = m->args[2];
-    r->r10 = m->args[3];
-    r->r8 = m->args[4];
+    for (unsigned int i = 0; i < 5; i++)
+        *argument[i] = m->args[i];
     c->restarted = false;
     m->result = (xen_ulong_t)hypercall_table[m->op](
         v, m->args[0], m->args[1], m->args[2], m->args[3], m->args[4]);
     again = c->restarted;
     c->restarted = false;
     if (again) {
-        m->args[0] = r->rdi;
-        m->args[1] = r->rsi;
-        m->args[2] = r->rdx;
-        m->args[3] = r->r10;
-        m->args[4] = r->r8;
+        for (unsigned int i = 0; i < 5; i++)
+            m->args[i] = *argument[i];
     } else if (is_error((long)m->result))
         hypercall_refused((long)m->result);
     if (m->op == __HYPERVISOR_iret)

@@ -7,6 +7,7 @@
  */
 #include "hv/x86/boot.h"
 
+#include "hv/audit.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/page.h"
 #include "hv/x86/pte.h"
@@ -20,7 +21,8 @@ extern char text_start[], text_end[], rodata_end[], image_end[];
 char *directmap;
 struct page *frame_table;
 mfn_t max_mfn;
-uint64_t *m2p, *audit_scratch;
+uint64_t *m2p;
+struct audit_expected *audit_scratch;
 uint64_t *hv_l4;
 static uint64_t fixmap_next = FIXMAP_BASE;
 
@@ -100,7 +102,8 @@ static void make_frame_table(void)
 {
     max_mfn = boot_memory_top() >> PAGE_SHIFT;
     frame_table = boot_memory_alloc(pages_for(max_mfn * sizeof(struct page)));
-    audit_scratch = boot_memory_alloc(pages_for(max_mfn * sizeof(uint64_t)));
+    audit_scratch =
+        boot_memory_alloc(pages_for(max_mfn * sizeof(*audit_scratch)));
     m2p = boot_memory_alloc(pages_for(max_mfn * sizeof(uint64_t)));
     for (mfn_t i = 0; i < max_mfn; i++)
         m2p[i] = M2P_INVALID;
