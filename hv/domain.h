@@ -119,7 +119,8 @@ struct domain {
     struct grant_table *grants;
 
     struct shared_info *shared; /* [GST] a frame shared with the domain */
-    uint64_t *perdomain_l3;     /* contents of L4 slot 260 */
+    uint64_t *perdomain_l3; /* what L4 slot 260 leads to */
+    uint64_t *perdomain_l2; /* below it: an L1 table a vCPU */
     uint64_t vm_assist;
     bool destroyed; /* everything of its own has been given back */
 

@@ -7,6 +7,22 @@
 
 MB2_MAGIC       equ 0xe85250d6
 
+%macro LONG_MODE_ENABLE 0
+        mov     ecx, 0xc0000080         ; EFER: LME, NXE, SCE
+        rdmsr
+        or      eax, (1 << 8) | (1 << 11) | 1
+        wrmsr
+%endmacro
+
+%macro NULL_SEGMENTS 0
+        xor     eax, eax
+        mov     ds, eax
+        mov     es, eax
+        mov     ss, eax
+        mov     fs, eax
+        mov     gs, eax
+%endmacro
+
 section .multiboot progbits alloc noexec nowrite align=8
 header: dd      MB2_MAGIC, 0, header_end - header
         dd      -(MB2_MAGIC + (header_end - header))
@@ -61,10 +77,7 @@ boot_start:
         mov     eax, cr4
         or      eax, 1 << 5             ; PAE
         mov     cr4, eax
-        mov     ecx, 0xc0000080         ; EFER: LME, NXE, SCE
-        rdmsr
-        or      eax, (1 << 8) | (1 << 11) | 1
-        wrmsr
+        LONG_MODE_ENABLE
         mov     eax, cr0
         or      eax, (1 << 31) | (1 << 16) | 1
         and     eax, ~((1 << 2) | (1 << 3))     ; no EM, no TS
@@ -76,12 +89,7 @@ boot_start:
 
 bits 64
 long_mode:
-        xor     eax, eax
-        mov     ds, eax
-        mov     es, eax
-        mov     ss, eax
-        mov     fs, eax
-        mov     gs, eax
+        NULL_SEGMENTS
         mov     rax, IMAGE_BASE
         lea     rsp, [rax + boot_stack_phys]
         mov     edi, esi
@@ -146,10 +154,7 @@ bits 32
         mov     cr4, eax
         mov     eax, boot_tables_phys
         mov     cr3, eax
-        mov     ecx, 0xc0000080         ; EFER: LME, NXE, SCE
-        rdmsr
-        or      eax, (1 << 8) | (1 << 11) | 1
-        wrmsr
+        LONG_MODE_ENABLE
         mov     eax, 0x80010033         ; PG, WP, NE, ET, MP, PE; caches on
         mov     cr0, eax
         jmp     24:AT(.long)
@@ -170,12 +175,7 @@ ap_upper_half:
         mov     rax, [rel ap_cr3]
         mov     cr3, rax
         mov     rsp, [rel ap_stack]
-        xor     eax, eax
-        mov     ds, eax
-        mov     es, eax
-        mov     ss, eax
-        mov     fs, eax
-        mov     gs, eax
+        NULL_SEGMENTS
         xor     ebp, ebp
         call    smp_cpu_main
         ud2

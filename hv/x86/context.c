@@ -32,6 +32,7 @@ void arch_vcpu_free(struct vcpu *v)
 {
     free_page_memory(v->arch.trap);
     free_page_memory(v->arch.xsave);
+    free_page_memory(v->arch.perdomain_l1);
 }
 
 static bool entries_ok(const struct vcpu_guest_context *c)

@@ -39,57 +39,39 @@ static uint64_t frame_entry(mfn_t mfn, uint64_t flags)
 
 /* ---- The per-domain area. ---- */
 
-/* The table below @table, made if there is none; NULL if that cannot be, or
- * if there is no @table. */
-static uint64_t *area_table(uint64_t *table, unsigned int slot)
+static uint64_t table_entry(const uint64_t *table)
 {
-    void *below;
-
-    if (!table)
-        return NULL;
-    if (table[slot])
-        return mfn_to_virt(pte_frame(table[slot]));
-    below = alloc_page_memory();
-    if (below)
-        table[slot] = frame_entry(virt_to_mfn(below),
-                                  PTE_PRESENT | PTE_RW | PTE_ACCESSED);
-    return below;
+    return frame_entry(virt_to_mfn(table), PTE_PRESENT | PTE_RW | PTE_ACCESSED);
 }
 
 int arch_domain_init(struct domain *d)
 {
     d->perdomain_l3 = alloc_page_memory();
-    return d->perdomain_l3 ? 0 : -ENOMEM;
-}
-
-int descriptor_vcpu_init(struct vcpu *v)
-{
-    unsigned int first = v->id * VCPU_PAGES;
-    uint64_t *l1 = area_table(area_table(v->domain->perdomain_l3, 0),
-                              first / PT_ENTRIES);
-
-    if (!l1)
+    d->perdomain_l2 = alloc_page_memory();
+    if (!d->perdomain_l3 || !d->perdomain_l2)
         return -ENOMEM;
-    l1 += first % PT_ENTRIES;
-    for (unsigned int i = 0; i < GDT_PAGES; i++)
-        l1[i] = image_page(zero_page, MAP_RO);
-    l1[HV_GDT_PAGE] = image_page(hv_gdt, MAP_RW);
-    v->arch.perdomain_l1 = l1;
+    d->perdomain_l3[0] = table_entry(d->perdomain_l2);
     return 0;
-}
-
-static void area_free(uint64_t *table, unsigned int level)
-{
-    for (unsigned int i = 0; level > 1 && i < PT_ENTRIES; i++)
-        if (table[i])
-            area_free(mfn_to_virt(pte_frame(table[i])), level - 1);
-    free_page_memory(table);
 }
 
 void arch_domain_free(struct domain *d)
 {
-    if (d->perdomain_l3)
-        area_free(d->perdomain_l3, 3);
+    free_page_memory(d->perdomain_l2);
+    free_page_memory(d->perdomain_l3);
+}
+
+int descriptor_vcpu_init(struct vcpu *v)
+{
+    uint64_t *l1 = alloc_page_memory();
+
+    if (!l1)
+        return -ENOMEM;
+    v->arch.perdomain_l1 = l1;
+    v->domain->perdomain_l2[v->id] = table_entry(l1);
+    for (unsigned int i = 0; i < GDT_PAGES; i++)
+        l1[i] = image_page(zero_page, MAP_RO);
+    l1[HV_GDT_PAGE] = image_page(hv_gdt, MAP_RW);
+    return 0;
 }
 
 /* ---- Pages of the guest's in the area. ---- */

@@ -4,7 +4,7 @@
  *
  *   256  M2P          frame -> guest's frame number; the guest may read it
  *   258  fixed maps   local APIC, I/O APIC, HPET-free by design
- *   260  per domain   each vCPU's GDT and LDT (32 pages a vCPU)
+ *   260  per domain   each vCPU's GDT and LDT (2 MiB a vCPU)
  *   261  image        and, 1 GiB above it, the CPUs' stacks
  *   262- direct map   of all physical memory
  *
@@ -35,7 +35,8 @@
  * main stack with struct cpu at its top. */
 #define STACK_BLOCK_SIZE  0x10000
 
-/* Each vCPU's part of the per-domain area: 16 pages of GDT, 16 of LDT. */
-#define PERDOMAIN_VCPU_SHIFT 17
+/* Each vCPU's part of the per-domain area, an L1 table of its own: 16 pages of
+ * GDT, 16 of LDT. */
+#define PERDOMAIN_VCPU_SHIFT 21
 
 #endif
