@@ -220,9 +220,19 @@ $(B)/unit/%.tsan: $(B)/tsan/tests/unit/%.o $(B)/tsan/libpure.a
 UNIT_BIN := $(UNIT:%=$(B)/unit/%) \
   $(patsubst %,$(B)/unit/%.tsan,$(filter %_threads,$(UNIT)))
 
+# ---- libFuzzer: one program a file of tests/fuzz. -----------------------------
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*.c))
+RINGS_BIN := $(FUZZ_BIN) $(B)/unit/test_reqrsp_threads.tsan \
+  $(B)/unit/test_reqrsp_hostile
+$(B)/fuzz/%: tests/fuzz/%.c $(wildcard rings/*.c) $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c \
+    $(wildcard rings/*.h) tests/unit/victim.h
+	@mkdir -p $(@D)
+	clang $(filter-out -MMD -MP,$(HOSTFLAGS)) -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all $(filter %.c,$^) -o $@
+
 # ---- Models: the rings' own files, every shared access a call to the checker
 # (tests/models/README.md). ----------------------------------------------------
-MODEL_RINGS := $(call obj,models,$(filter-out rings/shared_copy.c,$(wildcard rings/*.c)))
+MODEL_RINGS := $(call obj,models,$(filter-out rings/shared_copy.c rings/descriptor.c,$(wildcard rings/*.c)))
 $(B)/models/%.o: %.c
 	@mkdir -p $(@D)
 	gcc -Itests/models/hooked $(HOSTFLAGS) -c $< -o $@
@@ -236,7 +246,7 @@ $(B)/models/relacy: $(B)/models/tests/models/relacy.o $(MODEL_RINGS)
 
 test:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all headers $(DISK) $(UNIT_BIN)
+	@$(MAKE) --no-print-directory -s all headers $(DISK) $(UNIT_BIN) $(FUZZ_BIN)
 	@sh tests/run.sh $(B)
 
 bench:
@@ -256,7 +266,7 @@ run-on-xen:
 
 fuzz soak:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all $(DISK)
+	@$(MAKE) --no-print-directory -s all $(DISK) $(RINGS_BIN)
 	@sh tests/$@.sh $(B)
 
 test-models: # every interleaving of the rings, and faults that must be seen

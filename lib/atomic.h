@@ -24,6 +24,10 @@
 #define atomic_add_return(p, v) __atomic_add_fetch(p, v, __ATOMIC_SEQ_CST)
 #define atomic_sub_return(p, v) __atomic_sub_fetch(p, v, __ATOMIC_SEQ_CST)
 
+/* The value before; both are full barriers. */
+#define atomic_or(p, v)  __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST)
+#define atomic_and(p, v) __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST)
+
 /* If *p == *old, store v and return true; else load *p into *old. */
 #define atomic_cas(p, old, v)                                                  \
     __atomic_compare_exchange_n(p, old, v, false, __ATOMIC_SEQ_CST,            \

@@ -71,25 +71,46 @@ static bool arm(uint32_t *event, uint32_t *prod, uint32_t cons)
     return load_seq_cst(prod) != cons;
 }
 
-int ring_front_create(struct ring_front *r, void *page, size_t bytes,
-                      size_t slot_size)
+/* Slots, or 0: this is no place for a ring. */
+static uint32_t slots_at(const void *page, size_t bytes, size_t slot_size)
 {
-    uint32_t nr_slots = ring_slots(bytes, slot_size);
-    struct ring_shared *shared = page;
+    if ((uintptr_t)page % sizeof(uint32_t) || slot_size > UINT32_MAX)
+        return 0;
+    return ring_slots(bytes, slot_size);
+}
 
-    if (nr_slots == 0 || slot_size > UINT32_MAX)
+int ring_front_attach(struct ring_front *r, void *page, size_t bytes,
+                      size_t slot_size, uint32_t index)
+{
+    uint32_t nr_slots = slots_at(page, bytes, slot_size);
+
+    *r = (struct ring_front){ .fault = RING_NOT_ATTACHED };
+    if (nr_slots == 0)
         return -EINVAL;
-
-    memset(page, 0, bytes);
-    write_once(&shared->req_event, 1);
-    write_once(&shared->rsp_event, 1);
     *r = (struct ring_front){
-        .shared = shared,
+        .shared = page,
         .slot_size = (uint32_t)slot_size,
         .nr_slots = nr_slots,
         .mask = nr_slots - 1,
-        .req_limit = nr_slots,
+        .req_prod = index,
+        .req_published = index,
+        .rsp_cons = index,
+        .req_limit = index + nr_slots,
+        .rsp_limit = index,
     };
+    return 0;
+}
+
+int ring_front_create(struct ring_front *r, void *page, size_t bytes,
+                      size_t slot_size)
+{
+    int error = ring_front_attach(r, page, bytes, slot_size, 0);
+
+    if (error)
+        return error;
+    memset(page, 0, bytes);
+    write_once(&r->shared->req_event, 1);
+    write_once(&r->shared->rsp_event, 1);
     return 0;
 }
 
@@ -102,13 +123,14 @@ static int front_fault(struct ring_front *r)
 {
     r->req_limit = r->req_prod;
     r->rsp_limit = r->rsp_cons;
-    return r->fault = -EPROTO;
+    r->fault = RING_FORGED_RESPONSES;
+    return -EPROTO;
 }
 
 int ring_front_put_refused(struct ring_front *r, size_t size)
 {
     if (r->fault)
-        return r->fault;
+        return -EPROTO;
     if (size > r->slot_size)
         return -EINVAL;
     r->stats.full++;
@@ -132,7 +154,7 @@ int ring_front_look(struct ring_front *r, size_t size)
     uint32_t ready;
 
     if (r->fault)
-        return r->fault;
+        return -EPROTO;
     if (size > r->slot_size)
         return -EINVAL;
 
@@ -152,38 +174,48 @@ bool ring_front_arm(struct ring_front *r)
     return arm(&r->shared->rsp_event, &r->shared->rsp_prod, r->rsp_cons);
 }
 
-int ring_back_attach(struct ring_back *r, void *page, size_t bytes,
-                     size_t slot_size)
+int ring_back_attach_at(struct ring_back *r, void *page, size_t bytes,
+                        size_t slot_size, uint32_t index)
 {
-    uint32_t nr_slots = ring_slots(bytes, slot_size);
-    struct ring_shared *shared = page;
-    uint32_t start;
+    uint32_t nr_slots = slots_at(page, bytes, slot_size);
 
-    if (nr_slots == 0 || slot_size > UINT32_MAX)
+    *r = (struct ring_back){ .fault = RING_NOT_ATTACHED };
+    if (nr_slots == 0)
         return -EINVAL;
-
-    /* Where an earlier backend stopped; any value is a good start, since
-     * indices run free.  Read once: from now on it is ours. */
-    start = read_once(&shared->rsp_prod);
     *r = (struct ring_back){
-        .shared = shared,
+        .shared = page,
         .slot_size = (uint32_t)slot_size,
         .nr_slots = nr_slots,
         .mask = nr_slots - 1,
-        .req_cons = start,
-        .rsp_prod = start,
-        .rsp_published = start,
-        .req_limit = start,
-        .rsp_limit = start,
+        .req_cons = index,
+        .rsp_prod = index,
+        .rsp_published = index,
+        .req_limit = index,
+        .rsp_limit = index,
     };
     return 0;
+}
+
+/* Any index is a good start, since indices run free.  It is read once: from
+ * now on it is ours. */
+int ring_back_attach(struct ring_back *r, void *page, size_t bytes,
+                     size_t slot_size)
+{
+    int error = ring_back_attach_at(r, page, bytes, slot_size, 0);
+    uint32_t index;
+
+    if (error)
+        return error;
+    index = read_once(&r->shared->rsp_prod);
+    return ring_back_attach_at(r, page, bytes, slot_size, index);
 }
 
 static int back_fault(struct ring_back *r)
 {
     r->req_limit = r->req_cons;
     r->rsp_limit = r->rsp_prod;
-    return r->fault = -EPROTO;
+    r->fault = RING_FORGED_REQUESTS;
+    return -EPROTO;
 }
 
 /* Requests that an honest frontend can have put beyond those taken: it keeps
@@ -198,7 +230,7 @@ int ring_back_look(struct ring_back *r, size_t size)
     uint32_t ready;
 
     if (r->fault)
-        return r->fault;
+        return -EPROTO;
     if (size > r->slot_size)
         return -EINVAL;
 
@@ -214,7 +246,7 @@ int ring_back_look(struct ring_back *r, size_t size)
 int ring_back_put_refused(const struct ring_back *r, size_t size)
 {
     if (r->fault)
-        return r->fault;
+        return -EPROTO;
     return size > r->slot_size ? -EINVAL : -ENOSPC;
 }
 

@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rings/fault.h"
 #include "rings/shared_copy.h"
 
 #ifdef __cplusplus
@@ -56,9 +57,9 @@ struct ring_front {
     struct ring_shared *shared;
     uint32_t slot_size, nr_slots, mask; /* nr_slots - 1 */
     uint32_t req_prod, req_published, rsp_cons;
-    uint32_t req_limit; /* put up to here: rsp_cons + nr_slots */
-    uint32_t rsp_limit; /* take up to here: rsp_prod as last seen */
-    int fault;          /* 0 or -EPROTO, sticky */
+    uint32_t req_limit;    /* put up to here: rsp_cons + nr_slots */
+    uint32_t rsp_limit;    /* take up to here: rsp_prod as last seen */
+    enum ring_fault fault; /* sticky */
     struct ring_stats stats;
 };
 
@@ -68,7 +69,7 @@ struct ring_back {
     uint32_t req_cons, rsp_prod, rsp_published;
     uint32_t req_limit; /* take up to here: req_prod as last seen */
     uint32_t rsp_limit; /* put up to here: req_cons */
-    int fault;
+    enum ring_fault fault;
     struct ring_stats stats;
 };
 
@@ -78,10 +79,19 @@ uint32_t ring_slots(size_t bytes, size_t slot_size);
 /*
  * Frontend.  slot_size is the larger of request and response, as Xen's
  * union; a size larger than that is -EINVAL in each call.  create zeroes and
- * initialises the shared page; 0, or -EINVAL when not even one slot fits.
+ * initialises the shared page; 0, or -EINVAL when not even one slot fits, or
+ * the page is no place for 32-bit indices.  A ring that was refused is as good
+ * as broken: every call returns -EPROTO.
  */
 int ring_front_create(struct ring_front *r, void *page, size_t bytes,
                       size_t slot_size);
+/*
+ * Take over a ring that another frontend has used, when everything up to
+ * @index is answered and taken, and nothing is behind it.  The page is left
+ * as it is; a backend that is still attached goes on at the same index.
+ */
+int ring_front_attach(struct ring_front *r, void *page, size_t bytes,
+                      size_t slot_size, uint32_t index);
 /* Requests that can be put before the ring is full. */
 uint32_t ring_front_free(const struct ring_front *r);
 /* Write one request (not yet visible).  0, -ENOSPC full, -EPROTO. */
@@ -95,10 +105,20 @@ static inline int ring_front_take(struct ring_front *r, void *rsp, size_t size);
  * do not sleep.  False once a fault was reported: nothing will come. */
 bool ring_front_arm(struct ring_front *r);
 
-/* Backend: the mirror image.  attach takes a ring that a frontend made;
- * 0, or -EINVAL. */
+/*
+ * Backend: the mirror image.  attach takes a ring that a frontend made, at
+ * the response index that an earlier backend published; attach_at at an index
+ * that both sides know.  0, or -EINVAL.
+ *
+ * Requests that an earlier backend had taken are served again, but a response
+ * that it wrote and did not publish stands where its request stood.  So after
+ * a backend's death the frontend has to make the ring anew and put again what
+ * was in flight; attach alone is for one that left in order.
+ */
 int ring_back_attach(struct ring_back *r, void *page, size_t bytes,
                      size_t slot_size);
+int ring_back_attach_at(struct ring_back *r, void *page, size_t bytes,
+                        size_t slot_size, uint32_t index);
 static inline int ring_back_take(struct ring_back *r, void *req, size_t size);
 /* Write one response (not yet visible).  0, -ENOSPC: more responses than
  * requests taken, the caller's bug; -EPROTO. */

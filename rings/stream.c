@@ -10,38 +10,73 @@
 #include "lib/errno.h"
 #include "rings/shared_copy.h"
 
-static void attach(struct stream *s, uint8_t *data, uint32_t size,
-                   uint32_t *prod, uint32_t *cons, uint32_t own)
+static bool is_size(uint32_t size)
 {
-    *s = (struct stream){
-        .data = data, .size = size, .prod = prod, .cons = cons, .own = own
-    };
+    return size != 0 && size <= STREAM_MAX_SIZE && (size & (size - 1)) == 0;
 }
 
-void stream_attach_producer(struct stream *s, uint8_t *data, uint32_t size,
-                            uint32_t *prod, uint32_t *cons)
+/* Could an index stand here, beside that buffer? */
+static bool is_index(const uint32_t *index, const uint8_t *data, uint32_t size)
 {
-    attach(s, data, size, prod, cons, read_once(prod));
+    uintptr_t at = (uintptr_t)index, buffer = (uintptr_t)data;
+
+    return at % sizeof(*index) == 0 &&
+           (at + sizeof(*index) <= buffer || at >= buffer + size);
 }
 
-void stream_attach_consumer(struct stream *s, uint8_t *data, uint32_t size,
-                            uint32_t *prod, uint32_t *cons)
+static int attach(struct stream *s, uint8_t *data, uint32_t size,
+                  uint32_t *prod, uint32_t *cons, const uint32_t *own)
 {
-    attach(s, data, size, prod, cons, read_once(cons));
+    *s = (struct stream){ .fault = RING_NOT_ATTACHED };
+    if (!is_size(size) || !is_index(prod, data, size) ||
+        !is_index(cons, data, size) || prod == cons)
+        return -EINVAL;
+    *s = (struct stream){ .data = data,
+                          .size = size,
+                          .prod = prod,
+                          .cons = cons,
+                          .own = read_once(own) };
+    return 0;
+}
+
+int stream_attach_producer(struct stream *s, uint8_t *data, uint32_t size,
+                           uint32_t *prod, uint32_t *cons)
+{
+    return attach(s, data, size, prod, cons, prod);
+}
+
+int stream_attach_consumer(struct stream *s, uint8_t *data, uint32_t size,
+                           uint32_t *prod, uint32_t *cons)
+{
+    return attach(s, data, size, prod, cons, cons);
 }
 
 int stream_readable(const struct stream *s)
 {
-    uint32_t ready = load_acquire(s->prod) - s->own; /* A1 */
+    uint32_t ready;
 
+    if (s->fault)
+        return -EPROTO;
+    ready = load_acquire(s->prod) - s->own; /* A1 */
     return ready > s->size ? -EPROTO : (int)ready;
 }
 
 int stream_writable(const struct stream *s)
 {
-    uint32_t used = s->own - load_acquire(s->cons); /* A2 */
+    uint32_t used;
 
+    if (s->fault)
+        return -EPROTO;
+    used = s->own - load_acquire(s->cons); /* A2 */
     return used > s->size ? -EPROTO : (int)(s->size - used);
+}
+
+/* The first fault is the one that is told. */
+static int broken(struct stream *s, enum ring_fault fault)
+{
+    if (!s->fault)
+        s->fault = fault;
+    return -EPROTO;
 }
 
 /* Bytes from @own to the end of the buffer, at most n. */
@@ -59,7 +94,7 @@ int stream_write(struct stream *s, const void *bytes, uint32_t n)
     uint32_t first;
 
     if (room < 0)
-        return room;
+        return broken(s, RING_FORGED_CONS);
     if (n > (uint32_t)room)
         n = (uint32_t)room;
 
@@ -78,7 +113,7 @@ int stream_read(struct stream *s, void *bytes, uint32_t n)
     uint32_t first;
 
     if (ready < 0)
-        return ready;
+        return broken(s, RING_FORGED_PROD);
     if (n > (uint32_t)ready)
         n = (uint32_t)ready;
 

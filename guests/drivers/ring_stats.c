@@ -69,7 +69,8 @@ void ring_stats_remove(struct belfry_ring *stats)
 }
 
 static void copy_common(struct belfry_ring *stats, struct ring_shared *shared,
-                        const struct ring_stats *counts, int fault)
+                        const struct ring_stats *counts,
+                        enum ring_fault fault)
 {
     write_once(&stats->full, counts->full);
     write_once(&stats->notified, counts->notified);

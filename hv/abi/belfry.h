@@ -351,7 +351,7 @@ struct belfry_ring {          /* 128 bytes */
     uint32_t notified;        /* bells rung */
     uint32_t suppressed;      /* bells saved by the event index */
     uint32_t prod_at_notify;  /* private_prod when the bell was last rung */
-    uint32_t fault;           /* sticky protocol fault, 0: none (-EPROTO) */
+    uint32_t fault;           /* sticky (rings/fault.h), 0: none */
     uint32_t req_prod, req_event, rsp_prod, rsp_event; /* last seen */
     uint32_t reserved[4];
 };

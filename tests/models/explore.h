@@ -10,7 +10,7 @@
  *
  *   memory.c            the hooks, and the three memory models
  *   search.c            all states, depth first; the trace to a wrong one
- *   honest.c, hostile.c what the threads do, and what must hold
+ *   honest.c, hostile.c, vchan.c  what the threads do, and what must hold
  *   main.c              the list of what is explored
  */
 #ifndef TESTS_MODELS_EXPLORE_H
@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "rings/reqrsp.h"
-#include "rings/stream.h"
+#include "rings/vchan.h"
 
 #define PAGE_BYTES 96u /* of the shared page: the header and four slots */
 #define MAX_LOG    16u /* accesses of one call; more is an endless loop */
@@ -43,7 +43,7 @@ struct client {
     union {
         struct ring_front front;
         struct ring_back back;
-        struct stream stream;
+        struct vchan vchan;
     };
     uint32_t phase;
     uint32_t sent, received, published;
@@ -77,6 +77,9 @@ struct model {
     uint32_t (*forge)(const struct client *c, uint32_t at, unsigned int i);
     unsigned int nr_forged;
     uint32_t unit; /* bytes that one access of a copy moves */
+    /* Where the clients keep counts for people, which decide nothing: they
+     * are no state.  0: nowhere. */
+    size_t counts[2];
 };
 
 struct config {

@@ -37,26 +37,15 @@ static void check(const uint32_t word[2], enum kind kind, uint32_t i)
 
 static void start(struct client client[2], uint8_t *page)
 {
-    struct ring_front *f = &client[0].front;
     size_t bytes = sizeof(struct ring_shared) + config.slots * config.slot_size;
     struct ring_shared *shared = (struct ring_shared *)page;
 
-    ring_front_create(f, page, bytes, config.slot_size);
+    ring_front_create(&client[0].front, page, bytes, config.slot_size);
     shared->req_prod = shared->rsp_prod = FIRST_INDEX;
     shared->req_event = shared->rsp_event = FIRST_INDEX + 1;
-    f->req_prod = f->req_published = f->rsp_cons = f->rsp_limit = FIRST_INDEX;
-    f->req_limit = FIRST_INDEX + f->nr_slots;
-    client[1].back = (struct ring_back){
-        .shared = shared,
-        .slot_size = f->slot_size,
-        .nr_slots = f->nr_slots,
-        .mask = f->mask,
-        .req_cons = FIRST_INDEX,
-        .rsp_prod = FIRST_INDEX,
-        .rsp_published = FIRST_INDEX,
-        .req_limit = FIRST_INDEX,
-        .rsp_limit = FIRST_INDEX,
-    };
+    ring_front_attach(&client[0].front, page, bytes, config.slot_size,
+                      FIRST_INDEX);
+    ring_back_attach(&client[1].back, page, bytes, config.slot_size);
     client[1].phase = TAKE;
 }
 
@@ -231,4 +220,6 @@ const struct model honest = {
     .step = { front_step, back_step },
     .stuck = stuck,
     .unit = sizeof(uint32_t),
+    .counts = { offsetof(struct client, front.stats),
+                offsetof(struct client, back.stats) },
 };

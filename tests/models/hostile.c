@@ -198,6 +198,8 @@ const struct model hostile_back = {
     .forge = forge_front,
     .nr_forged = NR_FORGED,
     .unit = sizeof(uint32_t),
+    .counts = { offsetof(struct client, front.stats),
+                offsetof(struct client, back.stats) },
 };
 
 const struct model hostile_front = {
@@ -208,4 +210,6 @@ const struct model hostile_front = {
     .forge = forge_front,
     .nr_forged = NR_FORGED,
     .unit = sizeof(uint32_t),
+    .counts = { offsetof(struct client, front.stats),
+                offsetof(struct client, back.stats) },
 };

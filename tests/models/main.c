@@ -15,12 +15,13 @@ static unsigned int nr_explored;
 
 static void run(const char *pattern)
 {
-    static const char *const who[] = { ", front dies", ", back dies", "" };
+    static const char *const who[] = { ", first dies", ", second dies", "" };
     char label[80];
 
-    snprintf(label, sizeof(label), "%s%s, %u slot%s%s", config.model->name,
+    snprintf(label, sizeof(label), "%s%s, %u %s%s%s", config.model->name,
              config.model->forge ? "" : memory_name[config.memory],
-             config.slots, config.slots > 1 ? "s" : "", who[config.dies]);
+             config.slots, config.model->unit > 1 ? "slot" : "byte",
+             config.slots > 1 ? "s" : "", who[config.dies]);
     if (pattern && !strstr(label, pattern))
         return;
     nr_explored++;
@@ -28,25 +29,26 @@ static void run(const char *pattern)
         exit(1);
 }
 
-static void run_honest(const char *pattern)
-{
-    static const struct {
-        uint32_t slots, slot_size, messages;
-    } sizes[] = { { 1, 8, 6 }, { 2, 8, 7 }, { 4, 8, 7 } };
+struct size {
+    uint32_t slots, slot_size, messages;
+};
 
-    for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        for (enum memory m = MEMORY_SC; m <= MEMORY_PSO; m++)
-            for (unsigned int dies = 0; dies <= NOBODY; dies++) {
-                config = (struct config){
-                    .model = &honest,
-                    .memory = m,
-                    .slots = sizes[i].slots,
-                    .slot_size = sizes[i].slot_size,
-                    .messages = sizes[i].messages,
-                    .dies = dies,
-                };
-                run(pattern);
-            }
+/* Under each memory model, with each of the deaths and none. */
+static void run_all(const char *pattern, const struct model *model,
+                    const struct size *size)
+{
+    for (enum memory m = MEMORY_SC; m <= MEMORY_PSO; m++)
+        for (unsigned int dies = 0; dies <= NOBODY; dies++) {
+            config = (struct config){
+                .model = model,
+                .memory = m,
+                .slots = size->slots,
+                .slot_size = size->slot_size,
+                .messages = size->messages,
+                .dies = dies,
+            };
+            run(pattern);
+        }
 }
 
 static void run_hostile(const char *pattern, const struct model *model)
@@ -66,6 +68,12 @@ static void run_hostile(const char *pattern, const struct model *model)
 
 int main(int argc, char **argv)
 {
+    static const struct size rings[] = { { 1, 8, 6 },
+                                         { 2, 8, 7 },
+                                         { 4, 8, 7 } };
+    static const struct size buffers[] = { { 1, 1, 8 },
+                                           { 2, 1, 8 },
+                                           { 4, 1, 9 } };
     const char *pattern = argc > 1 ? argv[1] : NULL;
 
     shared_page =
@@ -74,6 +82,9 @@ int main(int argc, char **argv)
         return 2;
     run_hostile(pattern, &hostile_back);
     run_hostile(pattern, &hostile_front);
-    run_honest(pattern);
+    for (unsigned int i = 0; i < 3; i++)
+        run_all(pattern, &honest, &rings[i]);
+    for (unsigned int i = 0; i < 3; i++)
+        run_all(pattern, &vchan_bytes, &buffers[i]);
     return nr_explored == 0;
 }

@@ -111,21 +111,41 @@ static void store(void *p, uint32_t value, uint32_t size, enum order order)
 }
 
 /* In none of the three models does a load go before an earlier load. */
-uint32_t hook_load(const uint32_t *p, enum order order)
+uint32_t hook_load(const void *p, uint32_t size, enum order order)
 {
+    uint32_t value = 0;
+
     (void)order;
-    if (starting())
-        return *p;
+    if (starting()) {
+        memcpy(&value, p, size);
+        return value;
+    }
     call.reads++;
-    return call.index = load(p, sizeof(*p));
+    return call.index = load(p, size);
 }
 
-void hook_store(uint32_t *p, uint32_t value, enum order order)
+void hook_store(void *p, uint32_t size, uint32_t value, enum order order)
 {
     if (starting())
-        *p = value;
+        memcpy(p, &value, size);
     else
-        store(p, value, sizeof(*p), order);
+        store(p, value, size, order);
+}
+
+uint32_t hook_change(uint8_t *p, uint8_t keep, uint8_t set)
+{
+    uint32_t at = offset_of(p), old;
+    uint8_t *byte = turn.s->mem + at;
+
+    call.writes++;
+    if (replayed(&old))
+        return old;
+    if (me()->nr_stores > 0)
+        longjmp(turn.leave, LEFT_BLOCKED);
+    old = *byte;
+    *byte = (uint8_t)((old & keep) | set);
+    made("changes", at, *byte, old);
+    return old;
 }
 
 /* A byte that is read twice may be another the second time. */

@@ -8,5 +8,6 @@
 
 extern const struct model honest;                      /* front and back */
 extern const struct model hostile_back, hostile_front; /* one, and a forger */
+extern const struct model vchan_bytes;                 /* client and server */
 
 #endif

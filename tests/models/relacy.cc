@@ -38,19 +38,27 @@ static rl::memory_order order_of(enum order order)
     return orders[order];
 }
 
-extern "C" uint32_t hook_load(const uint32_t *p, enum order order)
+static rl::atomic<unsigned> &index_at(const void *p)
 {
-    if (!now)
-        return *p;
-    return now->index[p - page].load(order_of(order), $);
+    return now->index[(const uint32_t *)p - page];
 }
 
-extern "C" void hook_store(uint32_t *p, uint32_t value, enum order order)
+extern "C" uint32_t hook_load(const void *p, uint32_t, enum order order)
+{
+    return now ? index_at(p).load(order_of(order), $) : *(const uint32_t *)p;
+}
+
+extern "C" void hook_store(void *p, uint32_t, uint32_t value, enum order order)
 {
     if (now)
-        now->index[p - page].store(value, order_of(order), $);
+        index_at(p).store(value, order_of(order), $);
     else
-        *p = value;
+        *(uint32_t *)p = value;
+}
+
+extern "C" uint32_t hook_change(uint8_t *, uint8_t, uint8_t)
+{
+    return 0; /* vchan's, which are explored only */
 }
 
 static bool is_shared(const void *p)

@@ -113,13 +113,12 @@ void end(enum status how)
     turn.what = how == DONE ? "is done" : "reports";
 }
 
-/* The library's counts for people decide nothing: they are no state. */
 static void clear_counts(struct client *c, unsigned int who)
 {
-    struct ring_stats *counts = who == 0 ? &c->front.stats : &c->back.stats;
+    size_t at = config.model->counts[who];
 
-    if (config.model->unit == sizeof(uint32_t))
-        memset(counts, 0, sizeof(*counts));
+    if (at)
+        memset((uint8_t *)c + at, 0, sizeof(struct ring_stats));
 }
 
 /* Thread @who goes on until after its next access.  False: it cannot. */

@@ -14,6 +14,7 @@
 #include "lib/atomic.h"
 #include "lib/errno.h"
 #include "rings/reqrsp.h"
+#include "rings/trusted.h"
 
 /* What the macros of <xen/io/ring.h> expect from their user. */
 #define xen_mb()  __atomic_thread_fence(__ATOMIC_SEQ_CST)
@@ -65,9 +66,7 @@ static void connect_at(uint32_t index)
     must(ring_front_create(&front, page, PAGE, SLOT) == 0);
     shared()->req_prod = shared()->rsp_prod = index;
     shared()->req_event = shared()->rsp_event = index + 1;
-    front.req_prod = front.req_published = front.rsp_cons = index;
-    front.rsp_limit = index;
-    front.req_limit = index + front.nr_slots;
+    must(ring_front_attach(&front, page, PAGE, SLOT, index) == 0);
     must(ring_back_attach(&back, page, PAGE, SLOT) == 0);
     must(back.nr_slots == SLOTS);
 }
@@ -272,6 +271,165 @@ START_TEST(attach_goes_on_at_the_published_index)
 }
 END_TEST
 
+/* The same page, other sides: nothing was in flight, so nothing is lost. */
+START_TEST(a_new_front_goes_on_at_an_index_that_both_know)
+{
+    struct response response;
+
+    connect_at(UINT32_MAX - 1);
+    for (uint64_t id = 0; id < 7; id++) {
+        put_request(id);
+        ring_front_publish(&front);
+        ck_assert_int_eq(answer_one(), 0);
+        ring_back_publish(&back);
+        ck_assert_int_eq(ring_front_take(&front, &response, sizeof(response)),
+                         0);
+        ck_assert_uint_eq(response.id, id);
+        ck_assert_int_eq(
+            ring_front_attach(&front, page, PAGE, SLOT, front.rsp_cons), 0);
+        ck_assert_uint_eq(ring_front_free(&front), SLOTS);
+        if (id % 2)
+            ck_assert_int_eq(
+                ring_back_attach_at(&back, page, PAGE, SLOT, front.rsp_cons),
+                0);
+    }
+}
+END_TEST
+
+/* Why a dead backend's ring is made anew: the contract of ring_back_attach. */
+START_TEST(an_unpublished_response_stands_where_its_request_stood)
+{
+    struct request request;
+    struct response response = { .id = 99 };
+
+    connect_at(0);
+    put_request(1);
+    ring_front_publish(&front);
+    ring_back_take(&back, &request, sizeof(request));
+    ring_back_put(&back, &response, sizeof(response));
+
+    ck_assert_int_eq(ring_back_attach(&back, page, PAGE, SLOT), 0);
+    ck_assert_int_eq(ring_back_take(&back, &request, sizeof(request)), 0);
+    ck_assert_uint_eq(request.id, 99);
+}
+END_TEST
+
+/* Where a caller forgot to look at what create and attach returned. */
+START_TEST(a_ring_that_was_refused_touches_nothing)
+{
+    static struct request request;
+
+    ck_assert_int_eq(ring_front_create(&front, page + 1, PAGE, SLOT), -EINVAL);
+    ck_assert_int_eq(ring_front_attach(&front, page, 64, SLOT, 3), -EINVAL);
+    ck_assert_int_eq(put_request(1), -EPROTO);
+    ck_assert_int_eq(ring_front_take(&front, &request, 8), -EPROTO);
+    ck_assert(!ring_front_publish(&front) && !ring_front_arm(&front));
+    ck_assert_uint_eq(ring_front_free(&front), 0);
+
+    ck_assert_int_eq(ring_back_attach(&back, page + 2, PAGE, SLOT), -EINVAL);
+    ck_assert_int_eq(ring_back_take(&back, &request, 8), -EPROTO);
+    ck_assert_int_eq(ring_back_put(&back, &request, 8), -EPROTO);
+    ck_assert(!ring_back_publish(&back) && !ring_back_arm(&back));
+    ck_assert_str_eq(ring_fault_name(back.fault), "was never attached");
+}
+END_TEST
+
+START_TEST(every_fault_has_a_name)
+{
+    for (int i = -1; i <= RING_NOT_ATTACHED + 1; i++)
+        for (int j = -1; j < i; j++)
+            if (i <= RING_NOT_ATTACHED && j >= 0)
+                ck_assert_str_ne(ring_fault_name((enum ring_fault)i),
+                                 ring_fault_name((enum ring_fault)j));
+    ck_assert_str_eq(ring_fault_name((enum ring_fault)1000),
+                     ring_fault_name((enum ring_fault) - 1));
+}
+END_TEST
+
+/* As many messages as there are slots, at once, in 16 pages. */
+START_TEST(a_ring_of_several_pages_uses_all_of_them)
+{
+    static _Alignas(PAGE) uint8_t pages[17 * PAGE];
+    const uint32_t slots = ring_slots(16 * PAGE, SLOT);
+    struct response response;
+
+    memset(pages + 16 * PAGE, 0xa5, PAGE);
+    ck_assert_uint_gt(slots * SLOT, 8 * PAGE - SLOT);
+    ck_assert_int_eq(ring_front_create(&front, pages, 16 * PAGE, SLOT), 0);
+    ck_assert_int_eq(ring_back_attach(&back, pages, 16 * PAGE, SLOT), 0);
+    for (uint32_t i = 0; i < slots; i++)
+        ck_assert_int_eq(put_request(i), 0);
+    ck_assert_int_eq(put_request(slots), -ENOSPC);
+    ring_front_publish(&front);
+    for (uint32_t i = 0; i < slots; i++)
+        ck_assert_int_eq(answer_one(), 0);
+    ring_back_publish(&back);
+    for (uint32_t i = 0; i < slots; i++) {
+        ck_assert_int_eq(ring_front_take(&front, &response, sizeof(response)),
+                         0);
+        ck_assert_uint_eq(response.id, i);
+    }
+    for (size_t i = 16 * PAGE; i < sizeof(pages); i++)
+        must(pages[i] == 0xa5);
+}
+END_TEST
+
+/* ---- Slots in place. ---- */
+
+START_TEST(trusting_sides_exchange_without_a_copy)
+{
+    connect_at(UINT32_MAX - 5);
+    for (uint64_t id = 0; id < 100; id++) {
+        const struct request *request = NULL;
+        const struct response *response = NULL;
+        void *slot, *same;
+
+        ck_assert_int_eq(trusted_front_claim(&front, &slot), 0);
+        ck_assert_int_eq(trusted_front_claim(&front, &same), 0);
+        ck_assert_ptr_eq(slot, same);
+        ((struct request *)slot)->id = id;
+        trusted_front_put(&front);
+        ring_front_publish(&front);
+
+        ck_assert_int_eq(trusted_back_claim(&back, &slot), -ENOSPC);
+        ck_assert_int_eq(trusted_back_peek(&back, (const void **)&request), 0);
+        ck_assert_uint_eq(request->id, id);
+        trusted_back_release(&back);
+        ck_assert_int_eq(trusted_back_claim(&back, &slot), 0);
+        ((struct response *)slot)->id = id + 1;
+        trusted_back_put(&back);
+        ring_back_publish(&back);
+
+        ck_assert_int_eq(trusted_front_peek(&front, (const void **)&response),
+                         0);
+        ck_assert_uint_eq(response->id, id + 1);
+        trusted_front_release(&front);
+        ck_assert_int_eq(trusted_front_peek(&front, (const void **)&response),
+                         -EAGAIN);
+    }
+}
+END_TEST
+
+START_TEST(slots_in_place_are_limited_as_copied_ones_are)
+{
+    const void *seen;
+    void *slot;
+
+    connect_at(0);
+    for (unsigned int i = 0; i < SLOTS; i++) {
+        ck_assert_int_eq(trusted_front_claim(&front, &slot), 0);
+        trusted_front_put(&front);
+    }
+    ck_assert_int_eq(trusted_front_claim(&front, &slot), -ENOSPC);
+    shared()->rsp_prod = 1; /* nothing was published yet */
+    ck_assert_int_eq(trusted_front_peek(&front, &seen), -EPROTO);
+    ck_assert_int_eq(trusted_front_claim(&front, &slot), -EPROTO);
+    shared()->req_prod = SLOTS + 1;
+    ck_assert_int_eq(trusted_back_peek(&back, &seen), -EPROTO);
+    ck_assert_int_eq(trusted_back_claim(&back, &slot), -EPROTO);
+}
+END_TEST
+
 START_TEST(any_size_is_copied_whole_and_no_further)
 {
     static uint8_t from[256], to[256];
@@ -445,7 +603,7 @@ static void check_back(uint32_t base, uint32_t taken, uint32_t answered,
     must(ring_back_put(&back, &request, 8) == -EPROTO);
     must(!ring_back_arm(&back));
     must(!ring_back_publish(&back));
-    must(back.fault == -EPROTO);
+    must(back.fault == RING_FORGED_REQUESTS);
 }
 
 START_TEST(R4_request_index_out_of_reach_is_a_sticky_fault)
@@ -595,6 +753,14 @@ int main(void)
     tcase_add_test(tests, more_responses_than_requests_are_refused);
     tcase_add_test(tests, a_size_beyond_the_slot_is_refused);
     tcase_add_test(tests, attach_goes_on_at_the_published_index);
+    tcase_add_test(tests, a_new_front_goes_on_at_an_index_that_both_know);
+    tcase_add_test(tests,
+                   an_unpublished_response_stands_where_its_request_stood);
+    tcase_add_test(tests, a_ring_that_was_refused_touches_nothing);
+    tcase_add_test(tests, every_fault_has_a_name);
+    tcase_add_test(tests, a_ring_of_several_pages_uses_all_of_them);
+    tcase_add_test(tests, trusting_sides_exchange_without_a_copy);
+    tcase_add_test(tests, slots_in_place_are_limited_as_copied_ones_are);
     tcase_add_test(tests, any_size_is_copied_whole_and_no_further);
     tcase_add_test(tests, the_bell_rings_only_for_who_sleeps);
     tcase_add_test(tests, bells_are_those_of_xen);

@@ -106,6 +106,63 @@ START_TEST(R2_random_indices_never_give_more_than_the_buffer)
 }
 END_TEST
 
+/* A peer that mends its index is no better for it. */
+START_TEST(an_impossible_index_is_a_sticky_fault_with_a_name)
+{
+    uint8_t bytes[SIZE];
+
+    connect_at(9);
+    ring.prod += SIZE + 1;
+    ck_assert_int_eq(stream_read(&reader, bytes, 1), -EPROTO);
+    ring.prod -= SIZE;
+    ck_assert_int_eq(stream_read(&reader, bytes, 1), -EPROTO);
+    ck_assert_int_eq(stream_readable(&reader), -EPROTO);
+    ck_assert_int_eq(reader.fault, RING_FORGED_PROD);
+
+    connect_at(9);
+    ring.cons++;
+    ck_assert_int_eq(stream_write(&writer, bytes, 1), -EPROTO);
+    ring.cons--;
+    ck_assert_int_eq(stream_write(&writer, bytes, 1), -EPROTO);
+    ck_assert_int_eq(stream_writable(&writer), -EPROTO);
+    ck_assert_int_eq(writer.fault, RING_FORGED_CONS);
+    ck_assert_uint_eq(ring.prod, 9);
+}
+END_TEST
+
+static void must_refuse(uint8_t *data, uint32_t size, uint32_t *prod,
+                        uint32_t *cons)
+{
+    uint8_t byte = 0;
+    struct stream s;
+
+    must(stream_attach_producer(&s, data, size, prod, cons) == -EINVAL);
+    must(stream_write(&s, &byte, 1) == -EPROTO && stream_writable(&s) < 0);
+    must(stream_attach_consumer(&s, data, size, prod, cons) == -EINVAL);
+    must(stream_read(&s, &byte, 1) == -EPROTO && stream_readable(&s) < 0);
+    must(s.fault == RING_NOT_ATTACHED);
+}
+
+START_TEST(what_is_no_stream_is_refused)
+{
+    static _Alignas(8) uint8_t memory[64];
+    uint32_t *word = (uint32_t *)memory;
+
+    for (uint64_t size = 0; size <= 1u << 20; size++)
+        if (size == 0 || (size & (size - 1)) != 0)
+            must_refuse(memory + 32, (uint32_t)size, word, word + 1);
+    must_refuse(memory + 32, 0x80000000u, word, word + 1);
+    must_refuse(memory + 32, UINT32_MAX, word, word + 1);
+    for (size_t i = 6; i < 10; i++) { /* an index in the buffer */
+        must_refuse(memory + 24, 16, word + i, word);
+        must_refuse(memory + 24, 16, word, word + i);
+    }
+    must_refuse(memory + 32, 16, word, word);
+    must_refuse(memory + 32, 16, (uint32_t *)(void *)(memory + 1), word + 2);
+    must_refuse(memory + 22, 16, word, word + 5); /* half of it */
+}
+END_TEST
+
 /* The index a side owns is never read back from the page. */
 START_TEST(R2_own_index_is_not_read_back)
 {
@@ -173,6 +230,8 @@ int main(void)
     tcase_add_test(tests, R2_a_full_stream_is_read_not_refused);
     tcase_add_test(tests, R2_every_impossible_distance_is_a_fault);
     tcase_add_test(tests, R2_random_indices_never_give_more_than_the_buffer);
+    tcase_add_test(tests, an_impossible_index_is_a_sticky_fault_with_a_name);
+    tcase_add_test(tests, what_is_no_stream_is_refused);
     tcase_add_test(tests, R2_own_index_is_not_read_back);
     tcase_add_test(tests, attach_finds_what_was_written_before);
     tcase_add_test(tests, the_store_ring_carries_both_directions);

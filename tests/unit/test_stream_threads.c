@@ -7,6 +7,7 @@
 
 #include "lib/errno.h"
 #include "rings/stream.h"
+#include "rings/vchan.h"
 #include "tests/unit/bell.h"
 
 #define SIZE  1024u
@@ -76,6 +77,58 @@ static const char *run_reader(void)
     return NULL;
 }
 
+/* ---- The same over a vchan, whose bell is rung only on demand. ---- */
+
+static _Alignas(4096) uint8_t page[4096];
+static struct vchan server, client;
+
+static const char *run_client(void)
+{
+    uint8_t chunk[2048];
+
+    for (uint32_t done = 0; done < BYTES;) {
+        uint32_t n = chunk_at(done);
+        bool bell;
+        int written;
+
+        if (n > BYTES - done)
+            n = BYTES - done;
+        for (uint32_t i = 0; i < n; i++)
+            chunk[i] = byte_at(done + i);
+        written = vchan_write(&client, chunk, n, &bell);
+        if (written < 0)
+            return "the client saw a fault";
+        if (bell)
+            bell_ring(&to_reader);
+        done += (uint32_t)written;
+        if (written == 0 && !vchan_arm_write(&client) && !bell_wait(&to_writer))
+            return "the client slept for ever";
+    }
+    return NULL;
+}
+
+static const char *run_server(void)
+{
+    uint8_t chunk[2048];
+
+    for (uint32_t done = 0; done < BYTES;) {
+        bool bell;
+        int n = vchan_read(&server, chunk, chunk_at(done + 7), &bell);
+
+        if (n < 0)
+            return "the server saw a fault";
+        if (bell)
+            bell_ring(&to_writer);
+        for (uint32_t i = 0; i < (uint32_t)n; i++)
+            if (chunk[i] != byte_at(done + i))
+                return "a byte was lost or damaged";
+        done += (uint32_t)n;
+        if (n == 0 && !vchan_arm_read(&server) && !bell_wait(&to_reader))
+            return "the server slept for ever";
+    }
+    return NULL;
+}
+
 static void note(const char *why)
 {
     if (why)
@@ -93,6 +146,36 @@ static void *reader_main(void *unused)
     note(run_reader());
     return unused;
 }
+
+static void *client_main(void *unused)
+{
+    note(run_client());
+    return unused;
+}
+
+static void *server_main(void *unused)
+{
+    note(run_server());
+    return unused;
+}
+
+START_TEST(no_wakeup_is_lost_over_a_vchan)
+{
+    struct vchan_area area = { .page = page,
+                               .left_order = 10,
+                               .right_order = 11 };
+    pthread_t w, r;
+
+    ck_assert_int_eq(vchan_create(&server, &area), 0);
+    ck_assert_int_eq(vchan_attach(&client, &area), 0);
+    pthread_create(&w, NULL, client_main, NULL);
+    pthread_create(&r, NULL, server_main, NULL);
+    pthread_join(w, NULL);
+    pthread_join(r, NULL);
+    if (wrong)
+        ck_abort_msg("%s", wrong);
+}
+END_TEST
 
 START_TEST(every_byte_arrives_once_and_in_order)
 {
@@ -118,6 +201,7 @@ int main(void)
 
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, every_byte_arrives_once_and_in_order);
+    tcase_add_test(tests, no_wakeup_is_lost_over_a_vchan);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
