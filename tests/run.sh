@@ -3,10 +3,10 @@
 #
 #   sh tests/run.sh BUILD [NAME ...]
 #
-# Runs the host suites in BUILD/unit, the guests of tests/guest in QEMU (on one
-# CPU as NAME, and as NAME-2cpus on two; CPUS="1 2 4" for more), the benchmark
-# twice, and the tool against live systems (tests/tool/run.sh); with names, only
-# those.  Prints `ok NAME (seconds)` or `FAIL NAME: why` for each;
+# Runs the host suites in BUILD/unit, the fuzzers in BUILD/fuzz, the guests of
+# tests/guest in QEMU (on one CPU as NAME, and as NAME-2cpus on two; CPUS="1 2 4"
+# for more), the benchmark twice, and the tool against live systems
+# (tests/tool/run.sh); with names, only those.  Prints `ok NAME (seconds)` or `FAIL NAME: why` for each;
 # logs stay in BUILD/test-logs.  The last line is `N passed, N failed`, where
 # each case of a host suite, each guest's verdict and each check of the tool
 # counts as one; status 1 if any failed.
@@ -83,6 +83,20 @@ run_suite() { # PROGRAM
         fail "$name" "all passed, yet status $status: $(tail -n 1 "$log")"
     else
         ok "$name" "$since" "${counts% *}"
+    fi
+}
+
+# ---- libFuzzer: from an empty corpus, the same again from the same seed. -----
+
+run_fuzzer() { # PROGRAM
+    name=fuzz-$(basename "$1")
+    log=$LOGS/$name.log
+    since=$(date +%s.%N)
+    if timeout 300 "$1" -runs="${RUNS:-200000}" -max_len=256 -seed="$SEED" \
+        -artifact_prefix="$LOGS/" > "$log" 2>&1; then
+        ok "$name" "$since"
+    else
+        fail "$name" "$(grep -m 1 -E 'not so:|ERROR|runtime error' "$log")"
     fi
 }
 
@@ -257,6 +271,10 @@ for program in "$B"/unit/test_*; do
     esac
     [ -x "$program" ] && wanted "$(basename "$program")" &&
         run_suite "$program"
+done
+for program in "$B"/fuzz/*; do
+    [ -x "$program" ] && wanted "fuzz-$(basename "$program")" &&
+        run_fuzzer "$program"
 done
 for cpus in $CPUS; do
     run_guests "$cpus"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # make soak: what `make test` does in a small way, for longer: the fuzzer from
 # many seeds, a thousand cycles of create and destroy from a few, and every
-# guest again and again, on 1, 2 and 4 CPUs.
+# guest again and again, on 1, 2 and 4 CPUs; before that, rings (soak-rings.sh).
 #
 #   sh tests/soak.sh BUILD
 #
@@ -21,6 +21,7 @@ guests=$(cd "$HERE/guest" && for dir in */; do
 done)
 status=0
 
+SEED=$SEED sh "$HERE/soak-rings.sh" "$B" || status=1
 while [ "$rounds" -gt 0 ]; do
     # shellcheck disable=SC2086 # names, one word each
     CPUS=$CPUS SEED=$SEED CALLS=1000000 CYCLES=1000 LIMIT=900 \
