@@ -284,6 +284,7 @@ for name in $SMAP_TESTS; do
 done
 wanted bench && run_bench
 wanted library && run_script library "$HERE/library.sh"
+wanted machine && run_script machine "$HERE/machine/run.sh"
 wanted tool && run_script tool "$HERE/tool/run.sh"
 
 echo "$passed passed, $failed failed"

@@ -1,9 +1,10 @@
 /*
  * Defends: rows of docs/security.md that no other test has: lists of calls
  * that change the mode or the tables they run in (M4, M7), odd words in the
- * list of frames (M17), vCPUs made of nonsense (M19), upper halves of 32-bit
- * arguments (X15), both ways into the hypervisor (X17), and two vCPUs of
- * which one makes a table of what the other writes (M6, M22).
+ * list of frames (M17), vCPUs made of nonsense (M19), FPU state that a guest
+ * made up (X13), upper halves of 32-bit arguments (X15), both ways into the
+ * hypervisor (X17), and two vCPUs of which one makes a table of what the other
+ * writes (M6, M22).
  */
 #include "tests/guest/fault.h"
 #include "tests/guest/tables.h"
@@ -275,11 +276,15 @@ static struct frame stack;
 static struct frame table, window;
 static volatile bool stop;
 static volatile uint64_t writes, faults;
+static uint32_t first_mxcsr;
+static uint16_t first_control;
 
 /* Map, write nonsense and take it away, unmap without a flush, and try to
  * write on. */
 _Noreturn static void second_vcpu(void)
 {
+    __asm__ volatile("stmxcsr %0\n\tfnstcw %1"
+                     : "=m"(first_mxcsr), "=m"(first_control));
     while (!stop) {
         if (hypercall_update_va_mapping(window.page,
                                         table.mfn << PAGE_SHIFT | PAGE_WRITE,
@@ -309,7 +314,9 @@ static void make_context(void)
         context.trap_ctxt[i].address =
             (unsigned long)fault_stubs + i * FAULT_STUB_SIZE;
     }
-    context.flags = VGCF_in_kernel;
+    /* State that no CPU would load, and the mark that it is there. */
+    memset(&context.fpu_ctxt, 0xff, sizeof(context.fpu_ctxt));
+    context.flags = VGCF_in_kernel | VGCF_i387_valid;
     context.user_regs.rip = (unsigned long)second_vcpu;
     context.user_regs.rsp = (unsigned long)stack.page + PAGE_SIZE - 8;
     context.user_regs.cs = FLAT_KERNEL_CS;
@@ -369,6 +376,27 @@ static void vcpu_of_nonsense(void)
     page_free(data.page);
 }
 
+/* ---- X13: what the hypervisor loads it has saved, or made, itself. ---- */
+
+static void extended_state(void)
+{
+    static uint8_t area[4096] __attribute__((aligned(64)));
+    unsigned int refused = 0;
+
+    CHECK_EQ(first_mxcsr, 0x1f80);
+    CHECK_EQ(first_control, 0x37f);
+    for (unsigned int i = 0; i < 1000; i++) {
+        for (size_t k = 0; k < 64; k++) /* the header */
+            area[512 + k] = (uint8_t)random_next();
+        FAULT_TRY("movl $7, %%eax\n\txorl %%edx, %%edx\n\txrstor (%[a])",
+                  [a] "r"(area));
+        refused += fault_seen.vector == 13;
+        /* Of ours a switch is made of, and that must not fault for it. */
+        hypercall_sched_op(SCHEDOP_yield, NULL);
+    }
+    CHECK_EQ(refused, 1000);
+}
+
 /* ---- M6, M22: a table on one vCPU, writable on the other. ---- */
 
 /* A pinned page keeps what was validated; true if it was pinned. */
@@ -419,5 +447,6 @@ int guest_main(void)
     both_ways_in();
     vcpu_of_nonsense();
     table_or_writable();
+    extended_state();
     test_end("catalogue");
 }

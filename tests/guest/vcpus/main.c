@@ -2,7 +2,8 @@
  * Defends: the runtime brings further vCPUs up, each with its own stack, traps
  * and sleep.  Whoever is told to be down is down at once, also in the middle of
  * a turn, and no order of up, down and block makes the scheduler lose a vCPU or
- * have it twice.  What two vCPUs do to a third at one time happens once.
+ * have it twice.  What two vCPUs do to a third at one time happens once.  A
+ * handler may close its own channel (E15).
  */
 #include "tests/guest/fault.h"
 #include "tests/guest/parent.h"
@@ -103,6 +104,61 @@ static void sleep_ends_in_time(void)
 
     CHECK(!vcpu_wait_for(port[0], deadline));
     CHECK(clock_now() >= deadline);
+}
+
+/* ---- E15: a handler closes its own channel, which another vCPU rings and
+ * rings; nobody is called for it, or with its data, ever after. ---- */
+
+#define CLOSES 20000u
+
+static struct cell {
+    bool live;
+    evtchn_port_t port;
+} cells[2];
+static volatile evtchn_port_t rung_port;
+static volatile bool ring_on;
+static unsigned int closed, stale;
+
+static void ring_all_the_time(void *data)
+{
+    (void)data;
+    while (ring_on) {
+        event_send(rung_port);
+        hypercall_sched_op(SCHEDOP_yield, NULL);
+    }
+}
+
+static void close_own(evtchn_port_t rung, void *data)
+{
+    struct cell *cell = data;
+
+    stale += !cell->live || cell->port != rung;
+    cell->live = false;
+    closed += event_close(rung) == 0;
+}
+
+/* Half of them are closed before their handler has been called. */
+static void E15_closed_while_it_rings(void)
+{
+    ring_on = true;
+    CHECK_EQ(vcpu_start(1, ring_all_the_time, NULL), 0);
+    for (unsigned int i = 0; i < CLOSES && test_failures == 0; i++) {
+        struct cell *cell = &cells[i % 2];
+
+        CHECK_EQ(event_bind_ipi(&cell->port), 0);
+        rung_port = cell->port;
+        event_poll();
+        cell->live = true;
+        CHECK_EQ(event_handle(cell->port, close_own, cell), 0);
+        if (i % 4 < 2)
+            close_own(cell->port, cell);
+        CHECK(WAIT_UNTIL(event_poll() || !cell->live));
+        CHECK(!cell->live);
+        CHECK_EQ(closed, i + 1);
+        CHECK_EQ(stale, 0);
+    }
+    ring_on = false;
+    CHECK(WAIT_UNTIL(!vcpu_is_up(1)));
 }
 
 /* ---- Down means down. ---- */
@@ -264,6 +320,7 @@ int guest_main(void)
     traps_and_console();
     ring_each_other();
     sleep_ends_in_time();
+    E15_closed_while_it_rings();
     CHECK_EQ(event_bind_ipi(&port[2]), 0);
     put_down_while_it_runs(nap_for_ever, 1);
     put_down_while_it_runs(count_for_ever, 2);
