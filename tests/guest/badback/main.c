@@ -2,9 +2,10 @@
  * Defends: a frontend survives a backend that answers what nobody asked,
  * answers twice, forges the ring's index or goes away: the device is broken
  * with the right error, every outstanding request ends, memory comes back
- * (R2, R15, R16).
+ * (R2, R15, R16).  And what a backend can read of its frontend's memory is
+ * what the frontend wrote for it (R11).
  *
- * One program, two domains: the liar serves disks xvda to xvdj, each with a
+ * One program, two domains: the liar serves disks xvda to xvdk, each with a
  * lie of its own from the second request on.
  */
 #include "guests/drivers/back.h"
@@ -24,7 +25,11 @@ enum lie {
     FAILED,       /* an honest failure of each second request */
     CLOSES,       /* without an answer */
     VANISHES,     /* takes its state away */
+    READS_ALL,    /* fails the request if it finds what is not for it */
 };
+
+/* What the frontend has in its memory, and never writes to a disk. */
+#define SECRET 0x5ec2e75ec2e75ec2ull
 
 static const struct protocol protocol = {
     .name = "blkif",
@@ -49,6 +54,31 @@ static void leave(struct back *b, bool vanish)
         store_rm(path);
     else
         store_write(path, "%u", XenbusStateClosing);
+}
+
+static bool has_secret(const void *page)
+{
+    const uint64_t *words = page;
+
+    for (unsigned int i = 0; i < PAGE_SIZE / 8; i++)
+        if (words[i] == SECRET)
+            return true;
+    return false;
+}
+
+/* All of every page that it was given, whatever part it is to use. */
+static bool sees_secret(const struct back *b, const struct blkif_request *r)
+{
+    bool seen = has_secret(b->ring.shared);
+    struct grant_mapping m;
+
+    for (unsigned int i = 0; i < r->nr_segments; i++) {
+        if (grant_map(b->peer, &r->seg[i].gref, 1, true, &m))
+            continue;
+        seen |= has_secret(m.address);
+        grant_unmap(&m);
+    }
+    return seen;
 }
 
 static int lie(struct back *b, struct blkif_response *response, uint64_t before)
@@ -95,6 +125,8 @@ static int serve(struct back *b, const void *message)
     memset(&response, 0, sizeof(response));
     response.id = request->id;
     response.operation = request->operation;
+    if (lie_of(b) == READS_ALL && sees_secret(b, request))
+        response.status = BLKIF_RSP_ERROR;
     error =
         b->served % 2 ? lie(b, &response, before) : back_reply(b, &response);
     before = request->id;
@@ -163,6 +195,46 @@ static void R16_a_backend_that_leaves(void)
     meet("xvda", 0, false);
 }
 
+/* Every free page, and small objects that are freed again. */
+static void fill_memory_with_secrets(void)
+{
+    void **page, **pages = NULL;
+    uint64_t *object[64];
+
+    while ((page = page_try_alloc()) != NULL) {
+        for (unsigned int i = 1; i < PAGE_SIZE / 8; i++)
+            ((uint64_t *)page)[i] = SECRET;
+        *page = pages;
+        pages = page;
+    }
+    while ((page = pages) != NULL) {
+        pages = *page;
+        *page = (void *)SECRET;
+        page_free(page);
+    }
+    for (unsigned int i = 0; i < 64; i++) {
+        object[i] = mem_alloc(64);
+        for (unsigned int k = 0; k < 8; k++)
+            object[i][k] = SECRET;
+    }
+    for (unsigned int i = 0; i < 64; i++)
+        mem_free(object[i]);
+}
+
+static void R11_granted_pages_have_nothing_else(void)
+{
+    static const uint8_t part[BLK_SECTOR] = { 1 };
+    struct blkfront *disk;
+
+    fill_memory_with_secrets();
+    meet("xvdk", 0, false);
+    if (!CHECK_EQ(blkfront_open(&disk, "xvdk"), 0))
+        return;
+    for (unsigned int i = 0; i < 20; i++)
+        CHECK_EQ(blkfront_write(disk, i, 1, part), 0);
+    blkfront_close(disk);
+}
+
 int guest_main(void)
 {
     char value[8];
@@ -174,6 +246,8 @@ int guest_main(void)
     pages = pages_available();
     R15_lies_break_the_device();
     R15_failures_are_only_failures();
+    CHECK_EQ(pages_available(), pages);
+    R11_granted_pages_have_nothing_else();
     CHECK_EQ(pages_available(), pages);
     R16_a_backend_that_leaves();
     CHECK_EQ(pages_available(), pages);

@@ -1,7 +1,8 @@
 /*
  * Defends: a frontend that forges indices, sends garbage or names pages that
  * are not there is disconnected, or answered with an error, and the others
- * are served on (R3, R4, R9, R10, R13).
+ * are served on (R3, R4, R9, R10, R13); and what it is answered has nothing of
+ * the backend's memory between the fields (R12).
  *
  * Each lie has a device of its own.  After every lie that is one too many,
  * the backend's state must be Closed, and stay so; between them an honest
@@ -109,6 +110,21 @@ static void send(struct blkif_request *r)
     CHECK_EQ(front_submit(&front), 0);
 }
 
+/* R12: the answer that was just taken, as it stands in the ring: zeros between
+ * its fields, and behind it what stood there before, which is our request. */
+static void R12_nothing_between_the_fields(const struct blkif_request *r)
+{
+    const uint32_t taken = front.ring.rsp_cons - 1;
+    const uint8_t *slot = front.ring.shared->slots +
+                          (taken & front.ring.mask) * front.ring.slot_size;
+    const size_t size = sizeof(struct blkif_response);
+
+    CHECK_EQ(slot[9], 0);
+    for (unsigned int i = 12; i < size; i++)
+        CHECK_EQ(slot[i], 0);
+    CHECK(!memcmp(slot + size, (const uint8_t *)r + size, sizeof(*r) - size));
+}
+
 /* The answer's status, or 1: none came. */
 static int answer_to(struct blkif_request *r)
 {
@@ -119,8 +135,10 @@ static int answer_to(struct blkif_request *r)
     for (;;) {
         int error = front_take(&front, &response, &cookie);
 
-        if (!error)
+        if (!error) {
+            R12_nothing_between_the_fields(r);
             return response.status;
+        }
         if (error != -EAGAIN || front_wait(&front))
             return 1;
     }
