@@ -16,14 +16,42 @@
 #include "hv/grant.h"
 #include "hv/sched.h"
 #include "hv/vcpu_op.h"
-#include "hv/x86/build.h"
 #include "hv/x86/context.h"
 #include "hv/x86/cpu.h"
+#include "hv/x86/pte.h"
+#include "lib/elf.h"
 #include "lib/errno.h"
 #include "lib/format.h"
+#include "lib/start_of_day.h"
 #include "lib/string.h"
 
+#define PER_PAGE   (PAGE_SIZE / sizeof(uint64_t))
+#define TABLE_BITS (PTE_PRESENT | PTE_RW | PTE_USER | PTE_ACCESSED | PTE_DIRTY)
+#define READ_ONLY  (TABLE_BITS & ~PTE_RW)
+
+#define STUB_SIZE 32u
+#define INT3      0xcc
+
 _Static_assert(sizeof(struct start_info) <= PAGE_SIZE, "one page");
+
+/* A domain under construction.  Nobody else knows it yet, so its frames are
+ * written through the direct map without locks. */
+struct build {
+    const struct module *module;
+    bool privileged;
+    const struct domain_args *args; /* the module's */
+    struct elf_image elf;
+    struct start_of_day plan;
+    struct domain *d;
+    mfn_t root; /* L4 */
+
+    uint64_t next_table, tables_end; /* frame numbers to make tables of */
+    mfn_t last; /* what build_mfn() found last, 0: nothing yet */
+    uint64_t last_pfn;
+
+    char *text; /* what was wrong, for a person */
+    size_t text_size;
+};
 
 __attribute__((format(printf, 3, 4))) static int fail(struct build *b, int rc,
                                                       const char *fmt, ...)
@@ -75,6 +103,196 @@ static int check_image(struct build *b)
         return fail(b, -ENOMEM, "has %lu KiB of memory, its start needs %lu",
                     nr_pages * 4, b->plan.used * 4);
     return rc ? fail(b, -ENOEXEC, "%s", why) : 0;
+}
+
+/* ---- Frames. ---- */
+
+/* The machine frame of the domain's frame @pfn.  The domain's own list has its
+ * frames in order, and what is built is built in order too, as a rule: the
+ * next frame is near the last one. */
+static mfn_t build_mfn(struct build *b, uint64_t pfn)
+{
+    if (!b->last || pfn < b->last_pfn) {
+        b->last = b->d->page_list;
+        b->last_pfn = 0;
+    }
+    for (; b->last_pfn < pfn; b->last_pfn++)
+        b->last = page_of(b->last)->next;
+    return b->last;
+}
+
+/* That of its page @va, which the plan maps from plan.base on. */
+static mfn_t build_mfn_at(struct build *b, uint64_t va)
+{
+    return build_mfn(b, (va - b->plan.base) >> PAGE_SHIFT);
+}
+
+static void *build_page_at(struct build *b, uint64_t va)
+{
+    return mfn_to_virt(build_mfn_at(b, va));
+}
+
+static int build_frames(struct build *b)
+{
+    for (uint64_t n = b->plan.nr_pages; n > 0; n--)
+        if (!domain_page_alloc(b->d))
+            return -ENOMEM;
+    return 0;
+}
+
+/* ---- The page of hypercall stubs: that of call N stands at 32 N. ---- */
+
+/* A stub keeps what SYSCALL destroys, rcx and r11, on the guest's stack. */
+static const uint8_t plain_stub[] = {
+    0x51,             /*  0 push rcx */
+    0x41, 0x53,       /*  1 push r11 */
+    0xb8, 0, 0, 0, 0, /*  3 mov  eax, number */
+    0x0f, 0x05,       /*  8 syscall */
+    0x41, 0x5b,       /* 10 pop  r11 */
+    0x59,             /* 12 pop  rcx */
+    0xc3,             /* 13 ret */
+};
+#define PLAIN_NUMBER_AT 4
+
+/* That of iret never returns: it leaves them there with rax, and the hypervisor
+ * takes all three back (struct iret_context). */
+static const uint8_t iret_stub[] = {
+    0x51,                              /*  0 push rcx */
+    0x41, 0x53,                        /*  1 push r11 */
+    0x50,                              /*  3 push rax */
+    0xb8, __HYPERVISOR_iret, 0, 0, 0,  /*  4 mov  eax, iret */
+    0x0f, 0x05,                        /*  9 syscall */
+};
+
+static void hypercall_page_fill(void *page)
+{
+    uint8_t *stub = page;
+
+    memset(page, INT3, PAGE_SIZE);
+    for (uint8_t n = 0; n < PAGE_SIZE / STUB_SIZE; n++, stub += STUB_SIZE) {
+        memcpy(stub, plain_stub, sizeof(plain_stub));
+        stub[PLAIN_NUMBER_AT] = n;
+    }
+    stub = (uint8_t *)page + __HYPERVISOR_iret * STUB_SIZE;
+    memset(stub, INT3, STUB_SIZE);
+    memcpy(stub, iret_stub, sizeof(iret_stub));
+}
+
+/* ---- Contents. ---- */
+
+/* Copy to consecutive frames, from byte @offset of frame @pfn on. */
+static void copy_in(struct build *b, uint64_t pfn, uint64_t offset,
+                    const uint8_t *data, uint64_t size)
+{
+    while (size > 0) {
+        uint64_t n = PAGE_SIZE - offset < size ? PAGE_SIZE - offset : size;
+
+        memcpy((char *)mfn_to_virt(build_mfn(b, pfn)) + offset, data, n);
+        data += n;
+        size -= n;
+        pfn++;
+        offset = 0;
+    }
+}
+
+/* Frames come zeroed, so what a segment has beyond the file is done. */
+static void copy_image(struct build *b)
+{
+    uint64_t dest, file_size, mem_size;
+    const uint8_t *data;
+
+    for (unsigned int i = 0;
+         elf_segment(&b->elf, i, &data, &dest, &file_size, &mem_size); i++)
+        copy_in(b, (dest - b->plan.base) >> PAGE_SHIFT, dest % PAGE_SIZE, data,
+                file_size);
+}
+
+/* The guest's list of its frames, and the machine's of whose they are. */
+static void write_p2m(struct build *b)
+{
+    mfn_t mfn = b->d->page_list;
+    uint64_t *list = NULL;
+
+    for (uint64_t pfn = 0; pfn < b->plan.nr_pages; pfn++) {
+        if (pfn % PER_PAGE == 0)
+            list = mfn_to_virt(build_mfn(b, b->plan.p2m_pfn + pfn / PER_PAGE));
+        list[pfn % PER_PAGE] = mfn;
+        m2p[mfn] = pfn;
+        mfn = page_of(mfn)->next;
+    }
+}
+
+static void build_contents(struct build *b)
+{
+    const struct module *ramdisk = b->module->ramdisk;
+
+    write_p2m(b);
+    copy_image(b);
+    if (ramdisk)
+        copy_in(b, b->plan.ramdisk_pfn, 0, ramdisk->image, ramdisk->size);
+    if (b->elf.hypercall_page)
+        hypercall_page_fill(build_page_at(b, b->elf.hypercall_page));
+}
+
+/* ---- Page tables. ---- */
+
+/* The L1 entry for @va, with the tables above it made as needed; NULL if
+ * the frames for tables have run out. */
+static uint64_t *l1_entry(struct build *b, uint64_t va)
+{
+    uint64_t *table = mfn_to_virt(b->root);
+
+    for (unsigned int level = 4; level > 1; level--) {
+        uint64_t *entry = &table[pt_index(va, level)];
+
+        if (*entry == 0) {
+            if (b->next_table == b->tables_end)
+                return NULL;
+            *entry = build_mfn(b, b->next_table++) << PAGE_SHIFT | TABLE_BITS;
+        }
+        table = mfn_to_virt(pte_frame(*entry));
+    }
+    return &table[pt_index(va, 1)];
+}
+
+static int map(struct build *b, uint64_t va, uint64_t pfn, uint64_t count,
+               uint64_t bits)
+{
+    for (; count > 0; count--, pfn++, va += PAGE_SIZE) {
+        uint64_t *entry = l1_entry(b, va);
+
+        if (!entry)
+            return -ENOMEM;
+        *entry = build_mfn(b, pfn) << PAGE_SHIFT | bits;
+    }
+    return 0;
+}
+
+static int map_p2m(struct build *b)
+{
+    const struct start_of_day *plan = &b->plan;
+
+    if (plan->p2m_tables == 0)
+        return 0;
+    b->next_table = plan->p2m_table_pfn;
+    b->tables_end = plan->p2m_table_pfn + plan->p2m_tables;
+    return map(b, plan->p2m, plan->p2m_pfn, plan->p2m_pages, TABLE_BITS);
+}
+
+static int build_tables(struct build *b)
+{
+    const struct start_of_day *plan = &b->plan;
+    uint64_t first = (plan->tables - plan->base) >> PAGE_SHIFT;
+    int rc;
+
+    b->root = build_mfn(b, first);
+    b->next_table = first + 1;
+    b->tables_end = first + plan->nr_tables;
+    rc = map(b, plan->base, 0, (plan->end - plan->base) >> PAGE_SHIFT,
+             TABLE_BITS);
+    if (!rc)
+        rc = map(b, plan->tables, first, plan->nr_tables, READ_ONLY);
+    return rc ? rc : map_p2m(b);
 }
 
 /* ---- The domain's devices of the first hour. ---- */
