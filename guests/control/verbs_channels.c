@@ -5,6 +5,7 @@
  * nobody told is null.
  */
 #include "guests/control/verbs.h"
+#include "rings/fault.h"
 
 #include "guests/control/channels.h"
 #include "guests/control/hv.h"
@@ -185,6 +186,16 @@ static void emit_indices(struct emit *e, const struct belfry_ring *front,
     emit_number(e, "rsp_event", header[3]);
 }
 
+/* What the peer of a side did, as that side says; "" if nothing. */
+static const char *fault_text(const struct belfry_ring *front,
+                              const struct belfry_ring *back)
+{
+    if (front && front->fault)
+        return ring_fault_name((enum ring_fault)front->fault);
+    return back && back->fault ? ring_fault_name((enum ring_fault)back->fault)
+                               : "";
+}
+
 static void emit_side_counts(struct emit *e, const struct belfry_ring *front,
                              const struct belfry_ring *back)
 {
@@ -198,6 +209,7 @@ static void emit_side_counts(struct emit *e, const struct belfry_ring *front,
     emit_number(e, "suppressed", r->suppressed);
     emit_known(e, "full", front, front ? front->full : 0);
     emit_bool(e, "fault", (front && front->fault) || (back && back->fault));
+    emit_string(e, "reason", fault_text(front, back));
 }
 
 static bool emit_ring(const struct channel_info *c, void *data)
@@ -217,6 +229,8 @@ static bool emit_ring(const struct channel_info *c, void *data)
     emit_object(e, NULL);
     emit_string(e, "channel", c->name);
     emit_string(e, "protocol", any->protocol);
+    emit_number(e, "version", any->version);
+    emit_number(e, "features", any->features);
     emit_string(e, "name", any->name);
     emit_string(e, "front", domain_name(id[0], name, sizeof(name)));
     emit_string(e, "back", domain_name(id[1], name, sizeof(name)));

@@ -188,7 +188,7 @@ static int begin_service(struct back *b, void *page, const char *shown)
 
     if (error)
         return error;
-    b->stats = ring_stats_add(p->name, shown, BELFRY_RING_BACK, b->port, 0);
+    b->stats = ring_stats_add(p, shown, BELFRY_RING_BACK, b->port, 0);
     b->connected = true;
     b->rang = true;
     b->served = 0;
@@ -222,9 +222,16 @@ static int connect_device(struct back *b)
 
 static void try_to_connect(struct back *b)
 {
-    int error = connect_device(b);
-    char reason[64];
+    const char *differs = protocol_differs(b->driver->protocol, b->frontend);
+    char reason[96];
+    int error;
 
+    if (differs) {
+        format_string(reason, sizeof(reason), "its frontend %s", differs);
+        ban(b, reason);
+        return;
+    }
+    error = connect_device(b);
     if (!error) {
         set_state(b, XenbusStateConnected);
         return;
@@ -340,6 +347,8 @@ static void begin_device(struct back *b)
 {
     int error = b->driver->probe ? b->driver->probe(b) : 0;
 
+    if (!error)
+        error = protocol_publish(b->driver->protocol, b->path);
     if (!error) {
         format_string(b->watched, sizeof(b->watched), "%s/state", b->frontend);
         error = store_watch(b->watched, frontend_moved, b);
@@ -383,7 +392,7 @@ static void remove_device(struct back *b)
 
 static struct back *find_device(const char *path)
 {
-    list_for_each(node, &devices) {
+    list_for_each (node, &devices) {
         struct back *b = container_of(node, struct back, node);
 
         if (!strcmp(b->path, path))
@@ -430,14 +439,14 @@ static void scan(struct bus *bus)
 
 static void scan_all(void)
 {
-    list_for_each(node, &devices) {
+    list_for_each (node, &devices) {
         container_of(node, struct back, node)->seen = false;
     }
     for (unsigned int i = 0; i < nr_buses; i++) {
         buses[i].changed = false;
         scan(&buses[i]);
     }
-    list_for_each_safe(node, &devices) {
+    list_for_each_safe (node, &devices) {
         struct back *b = container_of(node, struct back, node);
 
         if (*b->path && !b->seen)
@@ -512,7 +521,7 @@ bool back_turn(void)
 
     if (bus_has_changed())
         scan_all();
-    list_for_each(node, &devices) {
+    list_for_each (node, &devices) {
         struct back *b = container_of(node, struct back, node);
 
         if (b->moved && *b->path)

@@ -263,6 +263,16 @@ static int make_port(struct front *f)
     return error ? error : event_handle(f->port, backend_rang, f);
 }
 
+static int check_protocol(const struct front *f)
+{
+    const char *why = protocol_differs(f->protocol, f->backend);
+
+    if (!why)
+        return 0;
+    printf("%s: its backend, domain %u, %s\n", f->name, f->peer, why);
+    return -EPROTO;
+}
+
 /* What the backend needs; the state goes last. */
 static int publish_ring(struct front *f)
 {
@@ -272,6 +282,8 @@ static int publish_ring(struct front *f)
         error = xenbus_write(f->path, "event-channel", "%u", f->port);
     if (!error)
         error = xenbus_write(f->path, "protocol", "x86_64-abi");
+    if (!error)
+        error = protocol_publish(f->protocol, f->path);
     if (!error)
         error = xenbus_state_write(f->path, XenbusStateInitialised);
     return error;
@@ -300,6 +312,8 @@ static int connect_device(struct front *f)
     if (!error)
         error = wait_for_backend(f, XenbusStateInitWait);
     if (!error)
+        error = check_protocol(f);
+    if (!error)
         error = make_ring(f);
     if (!error)
         error = make_port(f);
@@ -323,7 +337,7 @@ static void front_init(struct front *f, const struct protocol *p)
 
 static int fail_to_open(struct front *f, int error)
 {
-    if (error != -ETIMEDOUT && error != -ECONNREFUSED)
+    if (error != -ETIMEDOUT && error != -ECONNREFUSED && error != -EPROTO)
         printf("%s: cannot connect: error %d\n", f->name, error);
     front_close(f);
     return error;
@@ -344,7 +358,7 @@ int front_open_device(struct front *f, const struct protocol *p,
     if (error)
         return fail_to_open(f, error);
     requests_init(f);
-    f->stats = ring_stats_add(p->name, name, BELFRY_RING_FRONT, f->port,
+    f->stats = ring_stats_add(p, name, BELFRY_RING_FRONT, f->port,
                               virt_to_mfn(f->page));
     return 0;
 }
@@ -370,7 +384,7 @@ int front_open_channel(struct front *f, const struct protocol *p,
     if (error)
         return fail_to_open(f, error);
     requests_init(f);
-    f->stats = ring_stats_add(p->name, name, BELFRY_RING_FRONT, f->port, 0);
+    f->stats = ring_stats_add(p, name, BELFRY_RING_FRONT, f->port, 0);
     return 0;
 }
 

@@ -62,7 +62,8 @@ struct front {
  * Connect to the backend of the device in device/<protocol>/@node; people
  * know it by @name.  Waits up to 10 s for each step of the backend.  0,
  * -ENOENT no such device, -ETIMEDOUT, -ECONNREFUSED the backend closed,
- * -ENOMEM.  When it fails, it has printed why.
+ * -EPROTO it speaks another protocol, -ENOMEM.  When it fails, it has printed
+ * why.
  */
 int front_open_device(struct front *f, const struct protocol *p,
                       const char *node, const char *name);

@@ -42,7 +42,7 @@ static struct belfry_ring *free_slot(void)
     return NULL;
 }
 
-struct belfry_ring *ring_stats_add(const char *protocol, const char *name,
+struct belfry_ring *ring_stats_add(const struct protocol *p, const char *name,
                                    uint32_t side, uint32_t port, uint64_t frame)
 {
     struct belfry_ring *stats;
@@ -53,8 +53,10 @@ struct belfry_ring *ring_stats_add(const char *protocol, const char *name,
     if (!stats)
         return NULL;
     memset(stats, 0, sizeof(*stats));
-    string_copy(stats->protocol, protocol, sizeof(stats->protocol));
+    string_copy(stats->protocol, p->name, sizeof(stats->protocol));
     string_copy(stats->name, name, sizeof(stats->name));
+    stats->version = p->version;
+    stats->features = p->features;
     stats->side = side;
     stats->port = port;
     stats->frame = frame;
@@ -69,8 +71,7 @@ void ring_stats_remove(struct belfry_ring *stats)
 }
 
 static void copy_common(struct belfry_ring *stats, struct ring_shared *shared,
-                        const struct ring_stats *counts,
-                        enum ring_fault fault)
+                        const struct ring_stats *counts, enum ring_fault fault)
 {
     write_once(&stats->full, counts->full);
     write_once(&stats->notified, counts->notified);

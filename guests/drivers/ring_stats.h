@@ -8,12 +8,13 @@
 
 #include <stdint.h>
 
+#include "guests/drivers/protocol.h"
 #include "hv/abi/belfry.h"
 #include "rings/reqrsp.h"
 
 /* A slot of the page for one ring, or NULL.  @frame: the ring's machine
  * frame, 0 on the side that does not own it. */
-struct belfry_ring *ring_stats_add(const char *protocol, const char *name,
+struct belfry_ring *ring_stats_add(const struct protocol *p, const char *name,
                                    uint32_t side, uint32_t port,
                                    uint64_t frame);
 void ring_stats_remove(struct belfry_ring *stats);

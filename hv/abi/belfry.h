@@ -353,7 +353,8 @@ struct belfry_ring {          /* 128 bytes */
     uint32_t prod_at_notify;  /* private_prod when the bell was last rung */
     uint32_t fault;           /* sticky (rings/fault.h), 0: none */
     uint32_t req_prod, req_event, rsp_prod, rsp_event; /* last seen */
-    uint32_t reserved[4];
+    uint32_t version, features; /* of the protocol, as this side speaks it */
+    uint32_t reserved[2];
 };
 
 struct belfry_rings {

@@ -52,8 +52,8 @@ def data:
         | counts(["idle"])
         | is("ends"; length >= 1 and length <= 2 and all(.[]; one_end)))
     elif $verb == "rings" then rows(
-        texts(["channel", "protocol", "name", "front", "back"])
-        | reduce ("slots", "req_prod", "req_cons", "req_event", "rsp_prod",
+        texts(["channel", "protocol", "name", "front", "back", "reason"])
+        | reduce ("version", "features", "slots", "req_prod", "req_cons", "req_event", "rsp_prod",
             "rsp_cons", "rsp_event", "in_flight", "oldest", "notified",
             "suppressed", "full") as $f (.; is($f; or_null(int)))
         | is("fault"; or_null(truth)))

@@ -210,6 +210,16 @@ static void offer(const char *name, const char *key, const char *value)
     check_banned();
 }
 
+/* Before there is a ring: the backend has said what it speaks. */
+static void another_version_is_refused(void)
+{
+    struct protocol next = protocol;
+
+    next.version++;
+    CHECK_EQ(front_open_device(&front, &next, "51888", "xvdl"), -EPROTO);
+    check_honest();
+}
+
 /* ---- Lies that cost one request. ---- */
 
 static void wrong_requests_are_answered(void)
@@ -308,6 +318,11 @@ int guest_main(void)
     R13_a_segment_outside_its_page();
     offer("xvdf", "ring-ref", "123456");
     offer("xvdg", "event-channel", "4000");
+    offer("xvdj", "descriptor",
+          "blkif version=9 features=0x0 needs=0x0 request=112 response=16 "
+          "slots=32");
+    offer("xvdk", "descriptor", "blkif version=zero");
+    another_version_is_refused();
     lies_that_cost_one_request();
     R9_states_faster_than_anyone_follows();
     blkfront_close(honest);
