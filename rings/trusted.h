@@ -22,9 +22,10 @@
 extern "C" {
 #endif
 
-/* 0, -ENOSPC, -EPROTO: as ring_front_put. */
+/* 0, -ENOSPC, -EPROTO: as ring_front_put; with an error, NULL. */
 static inline int trusted_front_claim(struct ring_front *r, void **request)
 {
+    *request = NULL;
     if (r->req_prod == r->req_limit)
         return ring_front_put_refused(r, 0);
     *request = ring_slot(r->shared, r->req_prod, r->mask, r->slot_size);
@@ -37,12 +38,13 @@ static inline void trusted_front_put(struct ring_front *r)
     r->req_prod++;
 }
 
-/* 0, -EAGAIN, -EPROTO: as ring_front_take. */
+/* 0, -EAGAIN, -EPROTO: as ring_front_take; with an error, NULL. */
 static inline int trusted_front_peek(struct ring_front *r,
                                      const void **response)
 {
     int error = r->rsp_cons == r->rsp_limit ? ring_front_look(r, 0) : 0;
 
+    *response = NULL;
     if (error)
         return error;
     *response = ring_slot(r->shared, r->rsp_cons, r->mask, r->slot_size);
@@ -60,6 +62,7 @@ static inline int trusted_back_peek(struct ring_back *r, const void **request)
 {
     int error = r->req_cons == r->req_limit ? ring_back_look(r, 0) : 0;
 
+    *request = NULL;
     if (error)
         return error;
     *request = ring_slot(r->shared, r->req_cons, r->mask, r->slot_size);
@@ -74,6 +77,7 @@ static inline void trusted_back_release(struct ring_back *r)
 
 static inline int trusted_back_claim(struct ring_back *r, void **response)
 {
+    *response = NULL;
     if (r->rsp_prod == r->rsp_limit)
         return ring_back_put_refused(r, 0);
     *response = ring_slot(r->shared, r->rsp_prod, r->mask, r->slot_size);

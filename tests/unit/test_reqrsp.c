@@ -421,12 +421,17 @@ START_TEST(slots_in_place_are_limited_as_copied_ones_are)
         trusted_front_put(&front);
     }
     ck_assert_int_eq(trusted_front_claim(&front, &slot), -ENOSPC);
+    ck_assert_ptr_null(slot);
+    seen = slot = page;
     shared()->rsp_prod = 1; /* nothing was published yet */
     ck_assert_int_eq(trusted_front_peek(&front, &seen), -EPROTO);
     ck_assert_int_eq(trusted_front_claim(&front, &slot), -EPROTO);
+    ck_assert(!seen && !slot);
+    seen = slot = page;
     shared()->req_prod = SLOTS + 1;
     ck_assert_int_eq(trusted_back_peek(&back, &seen), -EPROTO);
     ck_assert_int_eq(trusted_back_claim(&back, &slot), -EPROTO);
+    ck_assert(!seen && !slot);
 }
 END_TEST
 
