@@ -30,5 +30,8 @@ int main(void)
     ring_front_publish(&front);
     while (!serve(&back))
         ;
-    return ring_front_take(&front, &n, sizeof(n)) != 0 || n != 144;
+    if (ring_front_take(&front, &n, sizeof(n)) != 0 || n != 144)
+        return 1;
+    /* One request was answered: another backend may go on behind it. */
+    return ring_back_attach_at(&back, page, sizeof(page), sizeof(n), 1);
 }

@@ -11,10 +11,14 @@ static void ring_the_bell(void)
 
 int main(void)
 {
-    struct ring_front front;
+    struct ring_front first, front;
     uint64_t question = 6, answer;
-    int error = ring_front_create(&front, page, sizeof(page), 8);
+    int error = ring_front_create(&first, page, sizeof(page), 8);
 
+    /* All is answered up to here: another frontend may go on. */
+    if (!error)
+        error =
+            ring_front_attach(&front, page, sizeof(page), 8, first.rsp_cons);
     while (!error && ring_front_free(&front) > 0)
         error = ring_front_put(&front, &question, sizeof(question));
     if (!error && ring_front_publish(&front))

@@ -12,8 +12,11 @@ int main(void)
     char text[16];
     int n;
 
-    stream_attach_producer(&out, shared.data, 16, &shared.prod, &shared.cons);
-    stream_attach_consumer(&in, shared.data, 16, &shared.prod, &shared.cons);
+    if (stream_attach_producer(&out, shared.data, 16, &shared.prod,
+                               &shared.cons) != 0 ||
+        stream_attach_consumer(&in, shared.data, 16, &shared.prod,
+                               &shared.cons) != 0)
+        return 1;
     n = stream_write(&out, "more than there is room for", 27);
     printf("%d bytes written, room for %d\n", n, stream_writable(&out));
     printf("%d bytes to read\n", stream_readable(&in));
