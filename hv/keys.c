@@ -6,6 +6,7 @@
 #include "hv/audit.h"
 #include "hv/domain.h"
 #include "hv/machine.h"
+#include "lib/vcpu_state.h"
 
 #define ESCAPE 0x1d /* Ctrl-] */
 
@@ -14,11 +15,8 @@ static bool active;
 
 static void dump_vcpu(const struct vcpu *v)
 {
-    static const char *const state[] = { "running", "runnable", "blocked",
-                                         "paused", "offline" };
-
     printk("  vcpu %u %s on CPU %u, rip %#lx, upcall %s%s\n", v->id,
-           state[v->sched.state], v->sched.cpu, v->regs.rip,
+           vcpu_state_name(v->sched.state), v->sched.cpu, v->regs.rip,
            v->evtchn.info->evtchn_upcall_pending ? "pending" : "quiet",
            v->evtchn.info->evtchn_upcall_mask ? ", masked" : "");
 }

@@ -12,14 +12,13 @@
 #include "guests/control/rings_view.h"
 #include "guests/control/why.h"
 #include "lib/errno.h"
+#include "lib/vcpu_state.h"
 
 /* ---- channels ---- */
 
 static void emit_end(struct emit *e, uint32_t id,
                      const struct belfry_channel *c)
 {
-    static const char *const states[] = { "running", "runnable", "blocked",
-                                          "paused", "offline" };
     char name[BELFRY_NAME_SIZE];
 
     emit_object(e, NULL);
@@ -32,8 +31,7 @@ static void emit_end(struct emit *e, uint32_t id,
     emit_bool(e, "upcall_pending", c->upcall_pending);
     emit_bool(e, "upcall_masked", c->upcall_masked);
     emit_number(e, "vcpu", c->vcpu);
-    emit_string(e, "vcpu_state",
-                c->vcpu_state < 5 ? states[c->vcpu_state] : "unknown");
+    emit_string(e, "vcpu_state", vcpu_state_name(c->vcpu_state));
     emit_number(e, "vcpu_since", c->vcpu_state_since);
     emit_address(e, "rip", c->vcpu_rip);
     emit_string(e, "symbol", c->vcpu_symbol);

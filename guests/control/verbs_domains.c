@@ -8,6 +8,7 @@
 #include "guests/control/hv.h"
 #include "lib/errno.h"
 #include "lib/format.h"
+#include "lib/vcpu_state.h"
 
 static int run_hello(struct call *c)
 {
@@ -188,15 +189,12 @@ static void emit_cpus(struct emit *e, uint64_t cpus)
 static void emit_vcpu(struct emit *e, const struct belfry_domain *d,
                       const struct belfry_vcpu *v)
 {
-    static const char *const states[] = { "running", "runnable", "blocked",
-                                          "paused", "offline" };
-
     emit_object(e, NULL);
     emit_string(e, "domain", d->name);
     emit_number(e, "vcpu", v->vcpu);
     emit_number(e, "cpu", v->cpu);
     emit_cpus(e, v->cpus);
-    emit_string(e, "state", v->state < 5 ? states[v->state] : "unknown");
+    emit_string(e, "state", vcpu_state_name(v->state));
     emit_number(e, "since", v->since);
     emit_bool(e, "upcall_pending", v->upcall_pending);
     emit_bool(e, "upcall_masked", v->upcall_masked);

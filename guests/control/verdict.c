@@ -168,7 +168,7 @@ static enum finding finding_of_end(const struct channel_end *e)
         return FINDING_EVENTS_OFF;
     if (c->vcpu_state == BELFRY_VCPU_RUNNABLE)
         return FINDING_STARVED;
-    if (c->vcpu_state == BELFRY_VCPU_BLOCKED)
+    if (c->vcpu_state >= BELFRY_VCPU_BLOCKED)
         return FINDING_HYPERVISOR_BUG;
     return FINDING_BUSY;
 }
