@@ -136,13 +136,27 @@ void evtchn_raise(struct evtchn_domain *d, struct evtchn *chn)
     raise(d, chn);
 }
 
-/* There is nobody to ring. */
-static OUT_OF_LINE long send_nowhere(struct evtchn *chn)
+static bool peer_is_gone(const struct evtchn *chn)
 {
-    if (chn->state != EVTCHN_UNBOUND)
+    if (chn->state == EVTCHN_UNBOUND)
+        return chn->u.unbound.state != BELFRY_PEER_NONE;
+    return port_is_bound(chn) && has_ended(chn->u.remote.domain);
+}
+
+/* There may be nobody to ring. */
+static OUT_OF_LINE long send_gated(struct evtchn *chn)
+{
+    if (chn->state != EVTCHN_UNBOUND && chn->state != EVTCHN_GATED)
         return refuse(-EINVAL, chn->port,
                       "nothing can be sent on a port in this state");
-    chn->n.dropped++;
+    if ((chn->options & BELFRY_PORT_NOTICE) && peer_is_gone(chn))
+        return refuse(-EPIPE, chn->port, "the peer is gone");
+    if (chn->state == EVTCHN_UNBOUND) {
+        chn->n.dropped++;
+        return 0;
+    }
+    chn->n.rung++;
+    raise(chn->u.remote.domain, chn->u.remote.port);
     return 0;
 }
 
@@ -157,7 +171,7 @@ long evtchn_send(struct evtchn_domain *d, uint32_t port)
     chn = port_at(d, port);
     spin_lock(&chn->lock);
     if (UNLIKELY(chn->state < EVTCHN_INTERDOMAIN)) {
-        rc = send_nowhere(chn);
+        rc = send_gated(chn);
     } else {
         chn->n.rung++;
         raise(chn->u.remote.domain, chn->u.remote.port);

@@ -47,7 +47,7 @@ struct evtchn *evtchn_lock_with_peer(struct evtchn *chn)
         struct evtchn *peer;
 
         spin_lock(&chn->lock);
-        if (chn->state != EVTCHN_INTERDOMAIN)
+        if (!port_is_bound(chn))
             return NULL;
         peer = chn->u.remote.port;
         if (chn < peer) {
@@ -75,7 +75,7 @@ static struct evtchn_domain *domain_find(struct evtchn_domain *self,
 {
     struct evtchn_domain *d;
 
-    if (domid == DOMID_SELF || domid == self->domid)
+    if (domid == DOMID_SELF || domid == self->self.domid)
         return self;
     d = evtchn_hook_get(domid);
     if (d == NULL)
@@ -118,7 +118,7 @@ static int find_free(struct evtchn_domain *d, struct evtchn **chn)
     uint32_t port = d->next_hint;
 
     if (d->dying)
-        return refuse(-EINVAL, d->domid, "the domain is being destroyed");
+        return refuse(-EINVAL, d->self.domid, "the domain is being destroyed");
     while (port < d->nr_valid &&
            read_once(&port_at(d, port)->state) != EVTCHN_FREE)
         port++;
@@ -139,6 +139,7 @@ static void port_open(struct evtchn_domain *d, struct evtchn *chn,
                       enum evtchn_state state, uint32_t vcpu)
 {
     chn->n = (struct evtchn_counters){ .sent = 0 };
+    chn->options = 0;
     write_once(&chn->waiting, 0);
     write_once(&chn->vcpu, (uint16_t)vcpu);
     write_once(&chn->state, (uint8_t)state);
@@ -157,13 +158,28 @@ static void port_free(struct evtchn_domain *d, struct evtchn *chn)
         d->next_hint = chn->port;
 }
 
+/* Both port locks held: @peer is left behind by @d.  If that has ended as a
+ * whole, whoever wanted to know has been told. */
+static void leave(const struct evtchn_domain *d, const struct evtchn *chn,
+                  struct evtchn *peer)
+{
+    struct evtchn_domain *left = chn->u.remote.domain;
+
+    write_once(&peer->state, EVTCHN_UNBOUND);
+    peer->u.unbound = d->self;
+    if (has_ended(d))
+        return;
+    peer->u.unbound.state = BELFRY_PEER_CLOSED;
+    if (peer->options & BELFRY_PORT_NOTICE)
+        evtchn_raise(left, peer);
+}
+
 /* Domain lock held, and the lock of the port and its peer. */
 static void disconnect(struct evtchn_domain *d, struct evtchn *chn,
                        struct evtchn *peer)
 {
     if (peer != NULL) {
-        write_once(&peer->state, EVTCHN_UNBOUND);
-        peer->u.unbound_domid = d->domid;
+        leave(d, chn, peer);
     } else if (chn->state == EVTCHN_VIRQ) {
         write_once(evtchn_virq_slot(d->vcpu[chn->vcpu], chn->u.virq), 0);
     }
@@ -201,7 +217,7 @@ static int alloc_unbound(struct evtchn_domain *target, uint16_t remote,
     if (rc == 0) {
         spin_lock(&chn->lock);
         port_open(target, chn, EVTCHN_UNBOUND, 0);
-        chn->u.unbound_domid = remote;
+        chn->u.unbound = (struct evtchn_end){ .domid = remote };
         spin_unlock(&chn->lock);
         *port = chn->port;
     }
@@ -213,7 +229,8 @@ static int alloc_unbound(struct evtchn_domain *target, uint16_t remote,
 int evtchn_alloc_unbound(struct evtchn_domain *d,
                          struct evtchn_alloc_unbound *op)
 {
-    uint16_t remote = op->remote_dom == DOMID_SELF ? d->domid : op->remote_dom;
+    uint16_t remote =
+        op->remote_dom == DOMID_SELF ? d->self.domid : op->remote_dom;
     struct evtchn_domain *target = domain_find(d, op->dom);
     int rc;
 
@@ -246,7 +263,7 @@ static void bind_to(struct evtchn *chn, struct evtchn_domain *rd,
 {
     chn->u.remote.domain = rd;
     chn->u.remote.port = remote;
-    chn->u.remote.generation = rd->generation;
+    chn->u.remote.generation = rd->self.generation;
 }
 
 /* Domain lock of @d held. */
@@ -262,7 +279,7 @@ static int bind_interdomain(struct evtchn_domain *d, struct evtchn *chn,
     lock_two(chn, remote);
     if (remote->state != EVTCHN_UNBOUND) {
         rc = refuse(-EINVAL, port, "the remote port does not wait for a peer");
-    } else if (remote->u.unbound_domid != d->domid) {
+    } else if (remote->u.unbound.domid != d->self.domid) {
         rc = refuse(-EINVAL, port, "the remote port waits for another domain");
     } else {
         port_open(d, chn, EVTCHN_INTERDOMAIN, 0);
@@ -355,7 +372,7 @@ int evtchn_bind_ipi(struct evtchn_domain *d, struct evtchn_bind_ipi *op)
 
 static bool may_move(const struct evtchn *chn)
 {
-    return chn->state == EVTCHN_UNBOUND || chn->state == EVTCHN_INTERDOMAIN ||
+    return chn->state == EVTCHN_UNBOUND || port_is_bound(chn) ||
            (chn->state == EVTCHN_VIRQ && evtchn_virq_is_global(chn->u.virq));
 }
 
@@ -394,6 +411,7 @@ static void describe(const struct evtchn *chn, struct evtchn_status *op)
         [EVTCHN_FREE] = EVTCHNSTAT_closed,
         [EVTCHN_RESERVED] = EVTCHNSTAT_closed,
         [EVTCHN_UNBOUND] = EVTCHNSTAT_unbound,
+        [EVTCHN_GATED] = EVTCHNSTAT_interdomain,
         [EVTCHN_INTERDOMAIN] = EVTCHNSTAT_interdomain,
         [EVTCHN_VIRQ] = EVTCHNSTAT_virq,
         [EVTCHN_IPI] = EVTCHNSTAT_ipi,
@@ -402,9 +420,9 @@ static void describe(const struct evtchn *chn, struct evtchn_status *op)
     op->status = status[chn->state];
     op->vcpu = chn->vcpu;
     if (chn->state == EVTCHN_UNBOUND) {
-        op->u.unbound.dom = chn->u.unbound_domid;
-    } else if (chn->state == EVTCHN_INTERDOMAIN) {
-        op->u.interdomain.dom = chn->u.remote.domain->domid;
+        op->u.unbound.dom = chn->u.unbound.domid;
+    } else if (port_is_bound(chn)) {
+        op->u.interdomain.dom = chn->u.remote.domain->self.domid;
         op->u.interdomain.port = chn->u.remote.port->port;
     } else if (chn->state == EVTCHN_VIRQ) {
         op->u.virq = chn->u.virq;

@@ -33,11 +33,13 @@
 
 #include "lib/spinlock.h"
 
-#define EVTCHN_MAX_PORTS   4096u /* the 2-level limit for 64-bit guests */
-#define EVTCHN_PER_BUCKET  32u   /* one page of 128-byte ports */
-#define EVTCHN_NR_BUCKETS  (EVTCHN_MAX_PORTS / EVTCHN_PER_BUCKET)
+#define EVTCHN_MAX_PORTS  4096u /* the 2-level limit for 64-bit guests */
+#define EVTCHN_PER_BUCKET 32u   /* one page of 128-byte ports */
+#define EVTCHN_NR_BUCKETS (EVTCHN_MAX_PORTS / EVTCHN_PER_BUCKET)
 
 struct belfry_channel;
+struct belfry_port;
+struct evtchn_limit;
 struct evtchn_domain;
 
 enum evtchn_state {
@@ -45,8 +47,20 @@ enum evtchn_state {
     EVTCHN_RESERVED, /* port 0 */
     EVTCHN_UNBOUND,
     EVTCHN_VIRQ,
-    EVTCHN_INTERDOMAIN, /* from here on: a send rings somebody */
+    EVTCHN_GATED,       /* bound; each send is looked at first */
+    EVTCHN_INTERDOMAIN, /* bound; from here on a send just rings */
     EVTCHN_IPI,
+};
+
+/* A domain, and how it came to its end. */
+struct evtchn_end {
+    uint16_t domid;
+    uint16_t origin; /* the same for all domains made from one module */
+    uint8_t state;   /* BELFRY_PEER_* */
+    uint8_t reason;  /* SHUTDOWN_* */
+    uint8_t vector;  /* of a crash; 0xff: none */
+    uint64_t generation;
+    uint64_t rip; /* of a crash */
 };
 
 /* The stamps of this module: cheap, monotonic on a CPU, never 0.  No hook,
@@ -81,12 +95,13 @@ struct evtchn {
     spinlock_t lock;
     uint8_t state;   /* enum evtchn_state */
     uint8_t waiting; /* atomic: became pending while masked, undelivered */
-    uint8_t reserved;
+    uint8_t options; /* BELFRY_PORT_*, of the owner */
     uint16_t vcpu;   /* the vCPU that is notified */
     uint16_t port;   /* its own number, constant */
     union {
-        uint16_t unbound_domid; /* who may bind */
-        struct {            /* whom a send rings; an IPI's is itself */
+        /* Who may bind; and how it left, if it was bound before. */
+        struct evtchn_end unbound;
+        struct { /* whom a send rings; an IPI's is itself */
             struct evtchn_domain *domain;
             struct evtchn *port;
             uint64_t generation;
@@ -94,6 +109,7 @@ struct evtchn {
         uint32_t virq;
     } u;
     struct evtchn_counters n;
+    struct evtchn_limit *limit; /* of how often it may be rung, or NULL */
 } __attribute__((aligned(128)));
 _Static_assert(sizeof(struct evtchn) == 128, "32 ports a page");
 
@@ -101,17 +117,16 @@ _Static_assert(sizeof(struct evtchn) == 128, "32 ports a page");
 struct evtchn_vcpu {
     struct evtchn_domain *domain;
     uint32_t id;
-    struct vcpu_info *info; /* [GST] shared with the guest */
+    struct vcpu_info *info;       /* [GST] shared with the guest */
     uint32_t virq_port[NR_VIRQS]; /* port that each per-vCPU VIRQ is bound to */
-    bool polling;           /* atomic: waits in poll for one of some ports */
-    uint32_t poll_port;     /* the only port polled, or 0: several */
+    bool polling;       /* atomic: waits in poll for one of some ports */
+    uint32_t poll_port; /* the only port polled, or 0: several */
 };
 
 /* What the module keeps of a domain. */
 struct evtchn_domain {
-    uint16_t domid;
     bool privileged;
-    uint64_t generation;
+    struct evtchn_end self;     /* who this is; ALIVE until it ends */
     struct shared_info *shared; /* [GST] pending and mask bits */
     uint32_t nr_vcpus;
     struct evtchn_vcpu **vcpu; /* nr_vcpus pointers */
@@ -119,8 +134,8 @@ struct evtchn_domain {
     uint32_t nr_polling;       /* vCPUs in poll, changed atomically */
     struct evtchn *bucket[EVTCHN_NR_BUCKETS];
 
-    spinlock_t lock; /* of what follows, and of growing nr_valid */
-    bool dying;      /* no new ports once set */
+    spinlock_t lock;    /* of what follows, and of growing nr_valid */
+    bool dying;         /* no new ports once set */
     uint32_t next_hint; /* no port below it is free */
     uint32_t closed;    /* where evtchn_domain_destroy() stands */
     uint32_t global_virq_port[NR_VIRQS];
@@ -135,6 +150,15 @@ int evtchn_domain_init(struct evtchn_domain *d);
  * ends become unbound.  At most @budget ports a call: returns true when all
  * is done, else call again. */
 bool evtchn_domain_destroy(struct evtchn_domain *d, unsigned int budget);
+
+/* The domain runs no more: d->self says why, since just now.  Each peer that
+ * has asked for it is told at once, though the ports stay as they are until
+ * evtchn_domain_destroy(). */
+void evtchn_domain_ended(struct evtchn_domain *d);
+
+/* A domain of this origin has been built: ring the ports of @d whose peer had
+ * the same and is gone. */
+void evtchn_tell_successor(struct evtchn_domain *d, uint16_t origin);
 
 /* Free the buckets, when nobody has a reference to the domain any more. */
 void evtchn_domain_free(struct evtchn_domain *d);
@@ -170,15 +194,23 @@ int evtchn_bind_ipi(struct evtchn_domain *d, struct evtchn_bind_ipi *op);
 int evtchn_bind_vcpu(struct evtchn_domain *d, uint32_t port, uint32_t vcpu);
 /* -EINVAL the port is not open. */
 int evtchn_close(struct evtchn_domain *d, uint32_t port);
-/* -EINVAL nothing can be sent on this port.  0 also when it is unbound: the
- * notification is dropped, and counted as such.  (long, as the hypercall,
- * which so ends with a jump to here.) */
+/* -EINVAL nothing can be sent on this port; -EPIPE its peer is gone, and it
+ * has BELFRY_PORT_NOTICE.  0 also when it is unbound: the notification is
+ * dropped, and counted as such.  (long, as the hypercall, which so ends with
+ * a jump to here.) */
 long evtchn_send(struct evtchn_domain *d, uint32_t port);
 /* -ESRCH no such domain; -EINVAL the port was never allocated; -EPERM
  * another domain's port, @d not privileged. */
 int evtchn_status(struct evtchn_domain *d, struct evtchn_status *op);
 /* -EINVAL the port was never allocated. */
 int evtchn_unmask(struct evtchn_domain *d, uint32_t port);
+
+/* BELFRYOP_port without what only the hypervisor knows.  *origin: of the peer
+ * or of who was it; *vcpu: the peer's that is notified, NULL if none is bound,
+ * valid until this CPU leaves the hypervisor.  -EINVAL: not an open port, or
+ * an unknown bit. */
+int evtchn_port_op(struct evtchn_domain *d, struct belfry_port *op,
+                   uint16_t *origin, struct evtchn_vcpu **vcpu);
 
 /* Raise a per-vCPU VIRQ; nothing happens if it is not bound. */
 void evtchn_send_virq(struct evtchn_vcpu *v, uint32_t virq);
@@ -225,8 +257,7 @@ bool evtchn_info(struct evtchn_domain *d, uint32_t *port,
                  struct belfry_channel *info);
 
 /* Notifications the domain has sent and received over all ports, ever. */
-void evtchn_totals(struct evtchn_domain *d, uint64_t *sent,
-                   uint64_t *received);
+void evtchn_totals(struct evtchn_domain *d, uint64_t *sent, uint64_t *received);
 
 /*
  * Recount: the states of all ports of @d agree with their peers' and with

@@ -6,7 +6,6 @@
  */
 #include "evtchn/private.h"
 
-#include "hv/abi/belfry.h"
 #include "lib/string.h"
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -20,11 +19,13 @@ static void describe_state(const struct evtchn *chn,
     switch (chn->state) {
     case EVTCHN_UNBOUND:
         info->state = BELFRY_PORT_UNBOUND;
-        info->remote_id = chn->u.unbound_domid;
+        info->remote_id = chn->u.unbound.domid;
         break;
+    case EVTCHN_GATED:
     case EVTCHN_INTERDOMAIN:
-        info->state = BELFRY_PORT_INTERDOMAIN;
-        info->remote_id = chn->u.remote.domain->domid;
+        info->state = has_ended(chn->u.remote.domain) ? BELFRY_PORT_GONE
+                                                      : BELFRY_PORT_INTERDOMAIN;
+        info->remote_id = chn->u.remote.domain->self.domid;
         info->remote_port = chn->u.remote.port->port;
         info->remote_generation = chn->u.remote.generation;
         break;
@@ -90,6 +91,7 @@ bool evtchn_info(struct evtchn_domain *d, uint32_t *port,
             memset(info, 0, sizeof(*info));
             info->port = chn->port;
             info->vcpu = chn->vcpu;
+            info->options = chn->options;
             describe_state(chn, info);
             describe_bits(d, chn, info);
             describe_counters(chn, info);
@@ -125,13 +127,17 @@ static void audit_bound(struct evtchn_domain *d, const struct evtchn *chn)
 {
     const struct evtchn *peer = chn->u.remote.port;
 
-    if (peer->state != EVTCHN_INTERDOMAIN || peer->u.remote.port != chn ||
+    if (!port_is_bound(peer) || peer->u.remote.port != chn ||
         peer->u.remote.domain != d)
         evtchn_hook_differs(d, chn->port, "its peer is not bound to it");
-    else if (chn->u.remote.generation != chn->u.remote.domain->generation ||
+    else if (chn->u.remote.generation !=
+                 chn->u.remote.domain->self.generation ||
              port_lookup(chn->u.remote.domain, peer->port) != peer)
         evtchn_hook_differs(d, chn->port,
                             "its peer is not the domain's it was bound to");
+    else if (chn->state != EVTCHN_GATED && has_ended(chn->u.remote.domain) &&
+             (chn->options & BELFRY_PORT_NOTICE))
+        evtchn_hook_differs(d, chn->port, "its peer's end was not told");
 }
 
 static void audit_port(struct evtchn_domain *d, uint32_t port)
@@ -144,7 +150,7 @@ static void audit_port(struct evtchn_domain *d, uint32_t port)
         evtchn_hook_differs(d, port, "its lock was left held");
     if (chn->vcpu >= d->nr_vcpus)
         evtchn_hook_differs(d, port, "it notifies a vCPU that does not exist");
-    else if (chn->state == EVTCHN_INTERDOMAIN)
+    else if (port_is_bound(chn))
         audit_bound(d, chn);
     else if (chn->state == EVTCHN_VIRQ &&
              *evtchn_virq_slot(d->vcpu[chn->vcpu], chn->u.virq) != port)

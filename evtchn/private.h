@@ -4,6 +4,8 @@
 
 #include "evtchn/evtchn.h"
 
+#include "hv/abi/belfry.h"
+
 /* A port below nr_valid. */
 static inline struct evtchn *port_at(struct evtchn_domain *d, uint32_t port)
 {
@@ -21,6 +23,17 @@ static inline struct evtchn *port_lookup(struct evtchn_domain *d, uint32_t port)
 static inline bool port_is_open(const struct evtchn *chn)
 {
     return chn->state > EVTCHN_RESERVED;
+}
+
+/* To a peer, which lock_with_peer() then finds. */
+static inline bool port_is_bound(const struct evtchn *chn)
+{
+    return chn->state == EVTCHN_GATED || chn->state == EVTCHN_INTERDOMAIN;
+}
+
+static inline bool has_ended(const struct evtchn_domain *d)
+{
+    return read_once(&d->self.state) != BELFRY_PEER_ALIVE;
 }
 
 static inline int refuse(int error, uint32_t number, const char *reason)

@@ -27,7 +27,7 @@
 
 #define CAPABILITIES                                                           \
     (BELFRY_CAP_COUNTERS | BELFRY_CAP_AUDIT | BELFRY_CAP_REFUSED |             \
-     BELFRY_CAP_RINGS | BELFRY_CAP_MANAGE)
+     BELFRY_CAP_RINGS | BELFRY_CAP_MANAGE | BELFRY_CAP_NOTICE)
 
 union arguments {
     struct {
@@ -48,6 +48,7 @@ union arguments {
     struct belfry_modules modules;
     struct belfry_machine machine;
     struct belfry_vcpus vcpus;
+    struct belfry_port port;
 };
 
 union item {
@@ -125,8 +126,8 @@ static void describe_domain(struct domain *d, struct belfry_domain *out)
 {
     out->id = d->id;
     out->state = domain_state(d);
-    out->reason = out->state >= BELFRY_STATE_SHUTDOWN ? d->reason :
-                                                        BELFRY_REASON_NONE;
+    out->reason =
+        out->state >= BELFRY_STATE_SHUTDOWN ? d->reason : BELFRY_REASON_NONE;
     out->nr_vcpus = d->nr_vcpus;
     out->generation = d->generation;
     string_copy(out->name, d->name, sizeof(out->name));
@@ -158,9 +159,8 @@ static void describe_domain(struct domain *d, struct belfry_domain *out)
 
 static bool next_domain(struct call *c)
 {
-    struct domain *d = c->next < DOMID_FIRST_RESERVED ?
-                           domain_next((uint16_t)c->next) :
-                           NULL;
+    struct domain *d =
+        c->next < DOMID_FIRST_RESERVED ? domain_next((uint16_t)c->next) : NULL;
 
     if (!d)
         return false;
@@ -212,8 +212,9 @@ static long restart(struct domain *d, struct belfry_control *a)
 {
     long rc = destroy(d);
 
-    return rc ? rc : create(d->module, &a->id, &a->generation, a->text,
-                            sizeof(a->text));
+    return rc ? rc
+              : create(d->module, &a->id, &a->generation, a->text,
+                       sizeof(a->text));
 }
 
 static long pin(struct domain *d, uint64_t affinity)
@@ -371,6 +372,52 @@ static bool next_vcpu(struct call *c)
     return true;
 }
 
+/* ---- A port of the caller's, and its peer. ---- */
+
+/* The domain of this origin that lives; @after its generation. */
+static void find_successor(struct belfry_port *a, uint16_t origin)
+{
+    for (struct domain *d = domain_next(0); d; d = domain_after(d)) {
+        const struct evtchn_end *self = &d->evtchn.self;
+
+        if (self->origin != origin || self->state != BELFRY_PEER_ALIVE)
+            continue;
+        a->successor = self->domid;
+        a->successor_generation = self->generation;
+    }
+}
+
+static void describe_peer_vcpu(struct belfry_port *a, const struct vcpu *v)
+{
+    const struct vcpu_info *info = v->evtchn.info;
+    const struct vcpu *running = read_once(&cpus[v->sched.cpu]->current);
+
+    a->peer_vcpu_state = v->sched.state;
+    a->peer_vcpu_since = stamp_to_stime(v->sched.since);
+    a->upcall_pending = read_once(&info->evtchn_upcall_pending) != 0;
+    a->upcall_masked = read_once(&info->evtchn_upcall_mask) != 0;
+    a->cpu_runs = running ? running->domain->id : ~0u;
+}
+
+static long op_port(struct call *c)
+{
+    struct belfry_port *a = &c->arg.port;
+    struct evtchn_vcpu *peer;
+    uint16_t origin;
+    int rc;
+
+    memset(&a->throttled, 0,
+           sizeof(*a) - offsetof(struct belfry_port, throttled));
+    rc = evtchn_port_op(&c->domain->evtchn, a, &origin, &peer);
+    if (rc)
+        return rc;
+    if (peer)
+        describe_peer_vcpu(a, container_of(peer, struct vcpu, evtchn));
+    if (a->peer_state > BELFRY_PEER_ALIVE)
+        find_successor(a, origin);
+    return 0;
+}
+
 /* ---- Refusals, log, serial line. ---- */
 
 static bool next_refusal(struct call *c)
@@ -394,8 +441,9 @@ static long op_serial(struct call *c)
     int rc = guest_take(a->write_buffer, &a->write_length, serial_com2_write);
 
     a->lost = serial_com2_lost();
-    return rc ? rc : guest_give(a->read_buffer, &a->read_length, serial_read,
-                                &serial_com2);
+    return rc ? rc
+              : guest_give(a->read_buffer, &a->read_length, serial_read,
+                           &serial_com2);
 }
 
 /* ---- The call. ---- */
@@ -439,6 +487,7 @@ static const struct op {
     OP(modules, LIST(modules, module, modules), FIRST(modules)),
     OP(machine, .act = op_machine),
     OP(vcpus, LIST(vcpus, vcpu, vcpus), DOMAIN(vcpus)),
+    OP(port, .act = op_port, .flags = ANYONE),
 #undef OP
 #undef AT
 #undef LIST
@@ -531,7 +580,7 @@ long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg)
     struct call c;
     long rc;
 
-    if (cmd >= NR_OPS)
+    if (cmd >= NR_OPS || !ops[cmd].size)
         return refuse(-ENOSYS, "no such operation");
     op = &ops[cmd];
     if (!(op->flags & ANYONE) && v->domain != initial_domain)

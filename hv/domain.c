@@ -36,7 +36,7 @@ static struct domain *from_link(struct list *link)
 /* List lock held.  The first domain with an id not below @id, or NULL. */
 static struct domain *find_from(uint16_t id)
 {
-    list_for_each(link, &domain_list)
+    list_for_each (link, &domain_list)
         if (from_link(link)->id >= id)
             return from_link(link);
     return NULL;
@@ -104,7 +104,7 @@ bool domain_name_is_taken(const char *name)
     bool taken = false;
 
     spin_lock(&domain_list_lock);
-    list_for_each(link, &domain_list) {
+    list_for_each (link, &domain_list) {
         const struct domain *d = from_link(link);
 
         taken |= d->state != DOMAIN_DYING && !strcmp(d->name, name);
@@ -196,8 +196,13 @@ static bool insert(struct domain *d)
         struct domain *next = find_from(d->id);
 
         d->generation = ++last_generation;
-        d->evtchn.domid = d->id;
-        d->evtchn.generation = d->generation;
+        d->evtchn.self = (struct evtchn_end){
+            .domid = d->id,
+            .origin = module_number(d->module),
+            .state = BELFRY_PEER_ALIVE,
+            .vector = 0xff,
+            .generation = d->generation,
+        };
         list_add_tail(&d->link, next ? &next->link : &domain_list);
     }
     spin_unlock(&domain_list_lock);
@@ -285,10 +290,19 @@ struct domain *domain_create(const struct module *m, bool privileged)
     return d;
 }
 
+/* Whoever was bound to an earlier domain made from the same module. */
+static void tell_successors(const struct domain *d)
+{
+    for (struct domain *other = domain_next(0); other;
+         other = domain_after(other))
+        evtchn_tell_successor(&other->evtchn, d->evtchn.self.origin);
+}
+
 void domain_publish(struct domain *d)
 {
     store_release(&d->state, DOMAIN_RUNNING); /* complete before it is found */
     machine_tell(VIRQ_DOM_EXC);
+    tell_successors(d);
 }
 
 void domain_pause(struct domain *d)
@@ -329,6 +343,24 @@ static _Noreturn void initial_domain_ended(uint8_t reason)
                  reason == SHUTDOWN_reboot);
 }
 
+/* The peers of its channels learn why. */
+static void tell_peers(struct domain *d)
+{
+    struct evtchn_end *self = &d->evtchn.self;
+    bool crashed = d->reason == SHUTDOWN_crash;
+
+    self->reason = d->reason;
+    if (crashed) {
+        self->vector = (uint8_t)d->crash_vector;
+        self->rip = d->crash_rip;
+    }
+    store_release(&self->state, d->reason == BELFRY_REASON_DESTROYED
+                                    ? BELFRY_PEER_DESTROYED
+                                : crashed ? BELFRY_PEER_CRASHED
+                                          : BELFRY_PEER_SHUTDOWN);
+    evtchn_domain_ended(&d->evtchn);
+}
+
 /* Only the first end counts: true if this is it. */
 static bool end(struct domain *d, enum domain_state state, uint8_t reason)
 {
@@ -353,6 +385,7 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     if (d == initial_domain)
         initial_domain_ended(reason);
     stop_vcpus(d);
+    tell_peers(d);
     machine_tell(VIRQ_DOM_EXC);
 }
 
@@ -408,8 +441,10 @@ void domain_crash_trap(struct vcpu *v, uint32_t vector, uint32_t error,
 /* Once: from here on it gets nothing new and loses what it has. */
 static void begin_dying(struct domain *d)
 {
-    if (end(d, DOMAIN_DYING, BELFRY_REASON_DESTROYED))
+    if (end(d, DOMAIN_DYING, BELFRY_REASON_DESTROYED)) {
         stop_vcpus(d);
+        tell_peers(d);
+    }
     for (unsigned int i = 0; i < d->nr_vcpus; i++)
         if (d->vcpu[i] != current_vcpu())
             sched_wait_off_cpu(d->vcpu[i]);

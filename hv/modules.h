@@ -31,6 +31,11 @@ void modules_add(const char *line, uint64_t maddr, size_t size);
 /* Parse all lines, pair ramdisks with domains, and print a clear line for
  * each that is wrong: "module 3: column 9: unknown key 'nmae' ...". */
 void modules_check(void);
+/* Its place in grub.cfg, from 1. */
+static inline uint16_t module_number(const struct module *m)
+{
+    return (uint16_t)(m - modules + 1);
+}
 /* The domain module of that name, or NULL. */
 struct module *module_find(const char *name);
 

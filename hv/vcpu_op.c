@@ -196,8 +196,9 @@ static long send_nmi(struct vcpu *v)
 static long get_runstate(const struct vcpu *v, void *arg)
 {
     static const int state[] = { RUNSTATE_running, RUNSTATE_runnable,
-                                 RUNSTATE_blocked, RUNSTATE_offline,
-                                 RUNSTATE_offline };
+                                 RUNSTATE_offline, RUNSTATE_offline,
+                                 RUNSTATE_blocked, RUNSTATE_blocked,
+                                 RUNSTATE_blocked };
     uint64_t ran = vcpu_cpu_time(v);
     struct vcpu_runstate_info info = {
         .state = state[v->sched.state],

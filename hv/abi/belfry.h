@@ -57,6 +57,11 @@
 #define BELFRYOP_modules        12 /* [I] */
 #define BELFRYOP_machine        13 /* [I] */
 #define BELFRYOP_vcpus          14 /* [I] */
+#define BELFRYOP_call           16 /* anyone, on its own ports */
+#define BELFRYOP_serve          17 /* anyone, on its own ports */
+#define BELFRYOP_port           18 /* anyone, for its own ports */
+#define BELFRYOP_inject         19 /* [I] */
+#define BELFRYOP_step           20 /* anyone; counts while it is injected */
 
 /*
  * BELFRYOP_version: what the hypervisor is.  The one call whose version
@@ -67,6 +72,10 @@
 #define BELFRY_CAP_REFUSED  (1u << 2)
 #define BELFRY_CAP_RINGS    (1u << 3) /* rings can be registered */
 #define BELFRY_CAP_MANAGE   (1u << 4) /* create, pause, destroy, restart */
+#define BELFRY_CAP_CALLS    (1u << 5) /* call, serve, and their lending */
+#define BELFRY_CAP_NOTICE   (1u << 6) /* the peer's end is an event */
+#define BELFRY_CAP_CREDITS  (1u << 7) /* notifications can be limited */
+#define BELFRY_CAP_INJECT   (1u << 9) /* deterministic kills */
 
 struct belfry_version {
     uint32_t size, version; /* IN;  OUT version: the hypervisor's */
@@ -198,6 +207,7 @@ struct belfry_audit {
 #define BELFRY_PORT_INTERDOMAIN 2u
 #define BELFRY_PORT_VIRQ        3u
 #define BELFRY_PORT_IPI         4u
+#define BELFRY_PORT_GONE        5u /* interdomain, and the peer is dead */
 
 struct belfry_channel {
     uint32_t port;
@@ -212,7 +222,7 @@ struct belfry_channel {
     uint8_t upcall_pending, upcall_masked; /* of that vCPU */
     uint8_t vcpu_state;                    /* BELFRY_VCPU_* */
     uint8_t polled;                        /* a vCPU polls this port now */
-    uint8_t reserved[1];
+    uint8_t options;                       /* BELFRY_PORT_NOTICE ... */
     uint64_t sent;      /* notifications raised on this port by the peer (or
                            the hypervisor: virq, ipi) */
     uint64_t delivered; /* of these: pending went 0 to 1 and an upcall or a
@@ -224,6 +234,7 @@ struct belfry_channel {
     uint64_t vcpu_state_since;          /* time */
     uint64_t vcpu_rip; /* of the notified vCPU when last in the hypervisor */
     char vcpu_symbol[48];
+    uint64_t throttled; /* of `sent`: held back for want of a credit */
 };
 
 struct belfry_channels {
@@ -396,9 +407,11 @@ struct belfry_machine {
 /* BELFRYOP_vcpus: of one domain. */
 #define BELFRY_VCPU_RUNNING  0u
 #define BELFRY_VCPU_RUNNABLE 1u
-#define BELFRY_VCPU_BLOCKED  2u
-#define BELFRY_VCPU_PAUSED   3u
-#define BELFRY_VCPU_OFFLINE  4u
+#define BELFRY_VCPU_PAUSED   2u
+#define BELFRY_VCPU_OFFLINE  3u
+#define BELFRY_VCPU_BLOCKED  4u /* from here on: asleep, until woken */
+#define BELFRY_VCPU_SERVING  5u /* in BELFRYOP_serve */
+#define BELFRY_VCPU_CALLING  6u /* in BELFRYOP_call */
 
 struct belfry_vcpu {
     uint32_t vcpu;
@@ -423,8 +436,132 @@ struct belfry_vcpus {
     struct belfry_vcpu *vcpus;
 };
 
+/*
+ * BELFRYOP_call and BELFRYOP_serve: a send and a wait in one.
+ *
+ *   long belfry_op(BELFRYOP_call, uint64_t port, uint64_t deadline);
+ *   long belfry_op(BELFRYOP_serve, uint64_t port, uint64_t deadline);
+ *
+ * Their arguments are in %rsi and %rdx, not in memory.  They move no data
+ * and are no third kind of object: whoever has no use for them sends and
+ * polls, and sees the same rings (rings/call.h does so on Xen).
+ *
+ * call rings @port, then sleeps until @port is rung.  Until then the caller
+ * lends the vCPU that its peer's end notifies its priority, if that is the
+ * larger one, and its time: what that vCPU uses up is the caller's.  A vCPU
+ * that lends on passes on what it has been lent.  If the other vCPU sleeps in
+ * serve on this CPU, it runs at once, on the rest of the caller's turn.
+ *
+ * serve rings @port unless it is 0, and gives back what the vCPU that calls
+ * on that channel has lent, then sleeps until one of its ports that is not
+ * masked rings.  If that caller sleeps on this CPU, it runs at once, unless
+ * somebody of a higher priority than the caller's waits.
+ *
+ * A ring that is handed over in this way does not show in the pending bits:
+ * serve returns its port, call returns 1.  Else they return 0: look there,
+ * as after SCHEDOP_poll.  Both also end, with 0, for an upcall that is due
+ * (call), or pending, even where the vCPU masks upcalls (serve), and when the
+ * deadline comes.  No ring is lost: one that came before the sleep ends it
+ * at once.
+ *
+ * @deadline is a system time, 0: none; one that is past lets nobody wait.
+ *
+ * Without BELFRY_PORT_NOTICE a caller does not hear of its peer's end.
+ *
+ *   -EINVAL    @port is not open, or has no peer that could be rung
+ *   -EPIPE     the peer is gone (call); see BELFRYOP_port
+ *   -EDEADLK   the peer waits, perhaps through others, for this very vCPU;
+ *              `belfry refused` names the ring of domains (call)
+ */
+
+/*
+ * BELFRYOP_port: what a port is to do, and how its peer is.
+ *
+ * First what `set` names is changed, then all OUT fields are filled in; so
+ * set == 0 only looks.  -EINVAL: no open port of the caller, or an unknown
+ * bit.
+ *
+ * BELFRY_PORT_NOTICE: the end of the peer is an event.  When the peer closes
+ * its end, shuts down, crashes or is destroyed the port rings, and from then
+ * on a send on it is -EPIPE instead of vanishing.  It rings once more when
+ * the peer's domain has been built anew.  If the peer is gone already it
+ * rings at once.  Without it all is as on Xen.
+ *
+ * Credits: at most `credits` rings of this port in a row are delivered as
+ * they come, and one more each `interval` ns after.  Those beyond are held
+ * back and delivered as one when there is a credit again: late, never lost.
+ * 0 credits: no limit.  The first of a row that is held back is a line in the
+ * hypervisor's log.  -ENOSPC: more than BELFRY_LIMITS ports of the domain have
+ * limits.
+ */
+#define BELFRY_PORT_NOTICE (1u << 0) /* in options */
+
+#define BELFRY_PORT_SET_OPTIONS (1u << 0) /* in set */
+#define BELFRY_PORT_SET_CREDITS (1u << 1)
+
+#define BELFRY_LIMITS 64u
+
+#define BELFRY_PEER_NONE      0u /* nobody was ever bound */
+#define BELFRY_PEER_ALIVE     1u
+#define BELFRY_PEER_CLOSED    2u /* it lives, and has closed its end */
+#define BELFRY_PEER_SHUTDOWN  3u /* it ended itself: see peer_reason */
+#define BELFRY_PEER_CRASHED   4u
+#define BELFRY_PEER_DESTROYED 5u
+
+struct belfry_port {
+    uint32_t size, version;
+    uint32_t port;     /* IN */
+    uint32_t set;      /* IN BELFRY_PORT_SET_* */
+    uint32_t options;  /* IN, OUT BELFRY_PORT_* */
+    uint32_t credits;  /* IN, OUT */
+    uint64_t interval; /* IN, OUT ns; of a limit, not 0 */
+    uint64_t throttled; /* OUT rings that were held back, ever */
+    /* The peer: OUT, all of it. */
+    uint32_t peer;       /* its domain's id */
+    uint32_t peer_state; /* BELFRY_PEER_* */
+    uint64_t peer_generation;
+    uint32_t peer_reason; /* SHUTDOWN_* of one that shut down */
+    uint32_t peer_vector; /* exception of a crash, 0xffffffff: none */
+    uint64_t peer_rip;    /* of a crash, 0: none */
+    uint64_t successor_generation; /* built anew since: 0 if not */
+    uint32_t successor;            /* its id */
+    /* What a time-out can be laid to, while the peer lives. */
+    uint32_t peer_vcpu_state; /* BELFRY_VCPU_* of the vCPU that is notified */
+    uint64_t peer_vcpu_since; /* time it came into that state: until then at
+                                 the latest it has run */
+    uint8_t peer_pending, peer_masked; /* of the peer's end, now */
+    uint8_t upcall_pending, upcall_masked; /* of that vCPU */
+    uint32_t cpu_runs; /* the domain that its CPU runs now; ~0 nobody */
+};
+
+/*
+ * BELFRYOP_inject: end a domain at an exact step of its life.
+ *
+ * A step is the entry of a hypercall, its return, or a BELFRYOP_step; the
+ * steps of all its vCPUs count, from this call on.  Before step number
+ * `kill_at` (from 0) the domain crashes, with the reason "killed by the
+ * injector before step N".  BELFRY_INJECT_NEVER only counts.  OUT `steps`:
+ * those since the last inject of the domain.  -EINVAL: the initial domain.
+ *
+ *   long belfry_op(BELFRYOP_step, uint64_t point);
+ *
+ * does nothing and returns 0.  Programs under test put it where they want
+ * to be killed; without inject it counts nothing either.
+ */
+#define BELFRY_INJECT_NEVER 0xffffffffffffffffull
+
+struct belfry_inject {
+    uint32_t size, version;
+    uint32_t id;         /* IN */
+    uint32_t reserved;
+    uint64_t generation; /* IN 0 or a match */
+    uint64_t kill_at;    /* IN */
+    uint64_t steps;      /* OUT */
+};
+
 _Static_assert(sizeof(struct belfry_ring) == 128, "layout");
 _Static_assert(sizeof(struct belfry_rings) == 4096, "one page");
 _Static_assert(sizeof(struct belfry_version) == 120, "layout");
+_Static_assert(sizeof(struct belfry_port) == 104, "layout");
 
 #endif

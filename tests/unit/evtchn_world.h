@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "evtchn/evtchn.h"
+#include "hv/abi/belfry.h"
 #include "lib/errno.h"
 
 #define NR_DOMAINS 4u
@@ -50,7 +51,7 @@ static inline struct shared_info *shared(unsigned int n)
 struct evtchn_domain *evtchn_hook_get(uint16_t domid)
 {
     for (unsigned int i = 0; i < NR_DOMAINS; i++) {
-        if (world[i].e.domid != domid)
+        if (world[i].e.self.domid != domid)
             continue;
         atomic_add_return(&world[i].refs, 1);
         return &world[i].e;
@@ -109,9 +110,12 @@ static void world_begin(void)
 
         d->page = aligned_alloc(4096, sizeof(*d->page));
         memset(d->page, 0, sizeof(*d->page));
-        d->e.domid = DOM_ID(i);
+        d->e.self = (struct evtchn_end){ .domid = DOM_ID(i),
+                                         .origin = (uint16_t)(1 + i),
+                                         .state = BELFRY_PEER_ALIVE,
+                                         .vector = 0xff,
+                                         .generation = 100 + i };
         d->e.privileged = i == 0;
-        d->e.generation = 100 + i;
         d->e.shared = &d->page->shared;
         d->e.nr_vcpus = NR_VCPUS;
         d->e.vcpu = d->vcpus;

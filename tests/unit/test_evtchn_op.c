@@ -30,9 +30,10 @@ static void begin(void)
         struct evtchn_vcpu *v = vcpus[n][0] = &world[n].v.evtchn;
 
         d->shared = alloc_page_memory();
-        d->evtchn.domid = d->id;
+        d->evtchn.self = (struct evtchn_end){ .domid = d->id,
+                                              .state = BELFRY_PEER_ALIVE,
+                                              .generation = d->generation };
         d->evtchn.privileged = d->privileged;
-        d->evtchn.generation = d->generation;
         d->evtchn.shared = d->shared;
         d->evtchn.nr_vcpus = 1;
         d->evtchn.vcpu = vcpus[n];

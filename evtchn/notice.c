@@ -1,0 +1,122 @@
+/*
+ * The end of a peer as an event (BELFRY_PORT_NOTICE), and what one end of a
+ * channel may know of the other (BELFRYOP_port).
+ *
+ * A domain that ends keeps its ports until it is destroyed, so that they can
+ * still be looked at.  The ends of those who asked are gated meanwhile: each
+ * send on them finds the peer gone.
+ */
+#include "evtchn/private.h"
+
+#include "lib/errno.h"
+
+/* The port's lock held, and its peer's. */
+static const struct evtchn_end *end_of_peer(const struct evtchn *chn)
+{
+    static const struct evtchn_end nobody;
+
+    if (port_is_bound(chn))
+        return &chn->u.remote.domain->self;
+    return chn->state == EVTCHN_UNBOUND ? &chn->u.unbound : &nobody;
+}
+
+static bool is_gone(const struct evtchn_end *end)
+{
+    return end->state > BELFRY_PEER_ALIVE;
+}
+
+/* Both locks held: the owner @d is to hear that the port's peer has ended. */
+static void tell(struct evtchn_domain *d, struct evtchn *chn)
+{
+    if (!(chn->options & BELFRY_PORT_NOTICE))
+        return;
+    if (port_is_bound(chn))
+        write_once(&chn->state, EVTCHN_GATED);
+    evtchn_raise(d, chn);
+}
+
+void evtchn_domain_ended(struct evtchn_domain *d)
+{
+    for (uint32_t port = 1; port < d->nr_valid; port++) {
+        struct evtchn *chn = port_at(d, port), *peer;
+
+        if (!port_is_bound(chn)) /* a peer that binds now will ask later */
+            continue;
+        peer = evtchn_lock_with_peer(chn);
+        if (peer != NULL)
+            tell(chn->u.remote.domain, peer);
+        evtchn_unlock_with_peer(chn, peer);
+    }
+}
+
+void evtchn_tell_successor(struct evtchn_domain *d, uint16_t origin)
+{
+    for (uint32_t port = 1; port < load_acquire(&d->nr_valid); port++) {
+        struct evtchn *chn = port_at(d, port), *peer;
+
+        if (!(read_once(&chn->options) & BELFRY_PORT_NOTICE))
+            continue;
+        peer = evtchn_lock_with_peer(chn);
+        if (is_gone(end_of_peer(chn)) && end_of_peer(chn)->origin == origin)
+            tell(d, chn);
+        evtchn_unlock_with_peer(chn, peer);
+    }
+}
+
+static void change(struct evtchn_domain *d, struct evtchn *chn,
+                   const struct belfry_port *op)
+{
+    if (!(op->set & BELFRY_PORT_SET_OPTIONS))
+        return;
+    write_once(&chn->options, (uint8_t)op->options);
+    if (is_gone(end_of_peer(chn)))
+        tell(d, chn);
+}
+
+static void describe_peer(const struct evtchn *chn, struct belfry_port *op,
+                          struct evtchn_vcpu **vcpu)
+{
+    const struct evtchn_end *end = end_of_peer(chn);
+    const struct evtchn_domain *d;
+    const struct evtchn *peer;
+
+    op->peer = end->domid;
+    op->peer_state = end->state;
+    op->peer_generation = end->generation;
+    op->peer_reason = end->reason;
+    op->peer_vector = end->vector == 0xff ? 0xffffffffu : end->vector;
+    op->peer_rip = end->rip;
+    if (!port_is_bound(chn))
+        return;
+    d = chn->u.remote.domain;
+    peer = chn->u.remote.port;
+    op->peer_pending = bit_test(d->shared->evtchn_pending, peer->port);
+    op->peer_masked = bit_test(d->shared->evtchn_mask, peer->port);
+    *vcpu = d->vcpu[peer->vcpu];
+}
+
+int evtchn_port_op(struct evtchn_domain *d, struct belfry_port *op,
+                   uint16_t *origin, struct evtchn_vcpu **vcpu)
+{
+    struct evtchn *chn = port_lookup(d, op->port), *peer;
+    bool open;
+
+    *origin = 0;
+    *vcpu = NULL;
+    if (op->set & ~BELFRY_PORT_SET_OPTIONS || op->options & ~BELFRY_PORT_NOTICE)
+        return refuse(-EINVAL, op->port, "an unknown bit is set");
+    if (chn == NULL)
+        return refuse(-EINVAL, op->port, "the port was never allocated");
+
+    peer = evtchn_lock_with_peer(chn);
+    open = port_is_open(chn);
+    if (open) {
+        change(d, chn, op);
+        op->options = chn->options;
+        *origin = end_of_peer(chn)->origin;
+        describe_peer(chn, op, vcpu);
+    }
+    evtchn_unlock_with_peer(chn, peer);
+
+    return open ? 0 : refuse(-EINVAL, op->port, "the port is not open");
+}
