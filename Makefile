@@ -61,6 +61,9 @@ $(B)/hv/belfry.lds: hv/x86/belfry.lds.S hv/x86/layout.h
 	@mkdir -p $(@D)
 	gcc -E -P -x c -I. -D__LINKER__ $< -o $@
 
+# Called with the guest's registers saved, and free for its use.
+$(B)/hv/hv/x86/handoff.o: HVFLAGS += $(patsubst %,-fcall-used-%,rbx r12 r13 r14 r15)
+
 # Programs are linked twice: the second time with the list of the functions of
 # the first result, $(1), as $(1).symbols.o, for backtraces.
 LD := ld -static -no-pie -nostdlib -z max-page-size=4096 -z noexecstack \

@@ -205,6 +205,14 @@ int evtchn_status(struct evtchn_domain *d, struct evtchn_status *op);
 /* -EINVAL the port was never allocated. */
 int evtchn_unmask(struct evtchn_domain *d, uint32_t port);
 
+/* The vCPU that a ring on the port would notify, valid until this CPU leaves
+ * the hypervisor.  -EINVAL no open port with a peer; -EPIPE the peer is gone.
+ */
+int evtchn_peer_vcpu(struct evtchn_domain *d, uint32_t port,
+                     struct evtchn_vcpu **vcpu);
+/* Take a ring of the port back, if there is one that nobody has looked at. */
+void evtchn_take_back(struct evtchn_domain *d, uint32_t port);
+
 /* BELFRYOP_port without what only the hypervisor knows.  *origin: of the peer
  * or of who was it; *vcpu: the peer's that is notified, NULL if none is bound,
  * valid until this CPU leaves the hypervisor.  -EINVAL: not an open port, or

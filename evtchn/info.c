@@ -73,7 +73,7 @@ static void describe_counters(const struct evtchn *chn,
     info->coalesced = n->coalesced;
     info->delivered = n->sent - n->coalesced - n->masked + n->late;
     info->dropped = n->dropped;
-    info->last_sent = n->last_sent;
+    info->last_sent = later(n->last_sent, n->last_prompt); /* handed over */
     info->last_delivered = later(n->last_prompt, n->last_late);
     info->pending_since =
         info->pending ? later(n->last_prompt, n->last_masked) : 0;

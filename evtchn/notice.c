@@ -73,6 +73,32 @@ static void change(struct evtchn_domain *d, struct evtchn *chn,
         tell(d, chn);
 }
 
+int evtchn_peer_vcpu(struct evtchn_domain *d, uint32_t port,
+                     struct evtchn_vcpu **vcpu)
+{
+    struct evtchn *chn = port_lookup(d, port);
+    int rc = 0;
+
+    if (chn == NULL)
+        return refuse(-EINVAL, port, "the port was never allocated");
+    spin_lock(&chn->lock);
+    if (is_gone(end_of_peer(chn)))
+        rc = refuse(-EPIPE, port, "the peer is gone");
+    else if (!port_is_bound(chn))
+        rc = refuse(-EINVAL, port, "the port has no peer");
+    else
+        *vcpu =
+            chn->u.remote.domain->vcpu[read_once(&chn->u.remote.port->vcpu)];
+    spin_unlock(&chn->lock);
+
+    return rc;
+}
+
+void evtchn_take_back(struct evtchn_domain *d, uint32_t port)
+{
+    bit_test_and_clear(d->shared->evtchn_pending, port);
+}
+
 static void describe_peer(const struct evtchn *chn, struct belfry_port *op,
                           struct evtchn_vcpu **vcpu)
 {

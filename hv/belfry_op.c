@@ -27,7 +27,8 @@
 
 #define CAPABILITIES                                                           \
     (BELFRY_CAP_COUNTERS | BELFRY_CAP_AUDIT | BELFRY_CAP_REFUSED |             \
-     BELFRY_CAP_RINGS | BELFRY_CAP_MANAGE | BELFRY_CAP_NOTICE)
+     BELFRY_CAP_RINGS | BELFRY_CAP_MANAGE | BELFRY_CAP_CALLS |                 \
+     BELFRY_CAP_NOTICE)
 
 union arguments {
     struct {
@@ -363,7 +364,8 @@ static bool next_vcpu(struct call *c)
     out->upcall_pending = read_once(&info->evtchn_upcall_pending) != 0;
     out->upcall_masked = read_once(&info->evtchn_upcall_mask) != 0;
     out->priority = v->sched.priority;
-    out->lent_priority = v->sched.lent_priority;
+    if (v->sched.effective > v->sched.priority)
+        out->lent_priority = v->sched.effective;
     out->since = stamp_to_stime(v->sched.since);
     out->cpu_time = vcpu_cpu_time(v);
     out->rip = v->regs.rip;

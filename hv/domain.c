@@ -8,6 +8,7 @@
 
 #include "hv/console.h"
 #include "hv/grant.h"
+#include "hv/lend.h"
 #include "hv/machine.h"
 #include "hv/modules.h"
 #include "hv/vcpu_op.h"
@@ -325,12 +326,23 @@ bool domain_unpause(struct domain *d)
     return true;
 }
 
+static void wait_off_cpus(const struct domain *d)
+{
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        if (d->vcpu[i] != current_vcpu())
+            sched_wait_off_cpu(d->vcpu[i]);
+}
+
+/* None runs any more, or waits for another, or is waited for. */
 static void stop_vcpus(struct domain *d)
 {
     for (unsigned int i = 0; i < d->nr_vcpus; i++) {
         sched_pause(d->vcpu[i]);
         vcpu_timers_stop(d->vcpu[i]);
     }
+    wait_off_cpus(d);
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        lend_forget(d->vcpu[i]);
 }
 
 /* The machine ends with the initial domain, and with its verdict. */
@@ -445,9 +457,7 @@ static void begin_dying(struct domain *d)
         stop_vcpus(d);
         tell_peers(d);
     }
-    for (unsigned int i = 0; i < d->nr_vcpus; i++)
-        if (d->vcpu[i] != current_vcpu())
-            sched_wait_off_cpu(d->vcpu[i]);
+    wait_off_cpus(d); /* it may have crashed just now */
     spin_lock(&d->evtchn.lock);
     d->evtchn.dying = true;
     spin_unlock(&d->evtchn.lock);

@@ -48,7 +48,6 @@ struct arch_vcpu {
     mfn_t kernel_table, user_table; /* L4 frames, each with a use as L4;
                                        user_table 0: none */
     bool kernel_mode;
-    bool ts;              /* virtual CR0.TS */
     uint32_t iopl;
     uint64_t io_bitmap; /* guest address, of io_ports bits */
     uint32_t io_ports;
@@ -66,8 +65,16 @@ struct arch_vcpu {
         nmi_callback;
     bool nmi_pending, nmi_masked; /* masked until the iret hypercall */
     struct trap_info *trap; /* 256 entries, one page */
+    union {
+        struct {
+            uint32_t ldt_entries;
+            bool ts;          /* virtual CR0.TS */
+            bool breakpoints; /* debugreg[7] enables some */
+            bool runstate;    /* there is a runstate_area */
+        };
+        uint64_t rare; /* any of these: a switch has more to do */
+    };
     uint64_t ldt_base;
-    uint32_t ldt_entries;
     uint64_t *perdomain_l1; /* GDT and LDT pages of this vCPU, with uses as
                                SEGDESC (x86/descriptor.h) */
     uint64_t debugreg[8];
@@ -88,6 +95,7 @@ struct vcpu {
     struct sched_vcpu sched;
     struct arch_vcpu arch;
     struct timer single, periodic, poll;
+    stime_t deadline; /* of the poll, call or serve it is in; 0: none */
     stime_t period;
     bool timers_on; /* a timer that expires may set itself anew */
     uint64_t hypercalls;

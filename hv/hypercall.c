@@ -44,7 +44,8 @@ static long not_permitted(struct vcpu *v)
     X(set_timer_op) X(xen_version) X(console_io) X(grant_table_op)             \
     X(vm_assist) X(update_va_mapping_otherdomain) X(iret) X(vcpu_op)           \
     X(set_segment_base) X(mmuext_op) X(sched_op) X(callback_op)                \
-    X(event_channel_op) X(physdev_op) X(belfry_op)
+    X(event_channel_op) X(physdev_op) X(belfry_call) X(belfry_serve)           \
+    X(belfry_op)
 
 /* Rows take fewer arguments than they are called with: the registers beyond
  * them are simply not looked at. */

@@ -49,6 +49,9 @@ long do_event_channel_op(struct vcpu *v, uint32_t cmd, void *arg);
 long event_channel_op(struct vcpu *v, uint32_t cmd, void *arg);
 long do_physdev_op(struct vcpu *v, uint32_t cmd, void *arg);
 long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg);
+/* If they cannot be handed over (hv/x86/handoff.c); hv/call.c. */
+long do_belfry_call(struct vcpu *v, uint32_t port, uint64_t deadline);
+long do_belfry_serve(struct vcpu *v, uint32_t port, uint64_t deadline);
 
 /* The current call is to be executed again when the vCPU next runs, with the
  * arguments now in its registers.  Returns the value to return. */

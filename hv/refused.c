@@ -8,12 +8,14 @@
 #include "hv/console.h"
 #include "hv/domain.h"
 #include "hv/x86/cpu.h"
+#include "lib/format.h"
 #include "lib/string.h"
 
 /* Of each domain so many are also lines in the log; the rest is only kept. */
 #define PRINTED 4u
 
-/* A refusal as kept: texts are static, the symbol is found by the reader. */
+/* A refusal as kept: texts stay where they are, the symbol is found by the
+ * reader. */
 struct record {
     uint64_t time, sequence;
     int64_t error;
@@ -24,6 +26,7 @@ struct record {
 struct refusals {
     uint64_t count; /* ever written */
     struct record record[BELFRY_REFUSED_KEPT];
+    char sentence[96];
 };
 _Static_assert(sizeof(struct refusals) <= PAGE_SIZE, "one page");
 
@@ -45,6 +48,17 @@ static struct reason *reason_now(void)
 void refuse_reason(const char *text)
 {
     reason_now()->text = text;
+}
+
+void refuse_sentence(const char *fmt, ...)
+{
+    struct refusals *kept = current_vcpu()->domain->refusals;
+    va_list args;
+
+    va_start(args, fmt);
+    format_string_v(kept->sentence, sizeof(kept->sentence), fmt, args);
+    va_end(args);
+    refuse_reason(kept->sentence);
 }
 
 void refuse_argument(uint64_t argument)

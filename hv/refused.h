@@ -23,6 +23,10 @@ static inline int refuse(int error, const char *text)
     refuse_reason(text);
     return error;
 }
+/* The same, for a sentence that is made for the occasion; of a domain the last
+ * such is kept. */
+__attribute__((format(printf, 1, 2))) void refuse_sentence(const char *fmt,
+                                                           ...);
 /* The argument that matters, where it is not the first. */
 void refuse_argument(uint64_t argument);
 

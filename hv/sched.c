@@ -7,6 +7,7 @@
  */
 #include "hv/sched.h"
 
+#include "hv/lend.h"
 #include "hv/machine.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/smp.h"
@@ -67,8 +68,8 @@ void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity)
     s->since = stamp_now();
 }
 
-/* Lock the queue that a vCPU belongs to.  It may move until we have it. */
-static struct sched_queue *lock_queue_of(const struct vcpu *v)
+/* It may move until we have the lock. */
+struct sched_queue *sched_lock_queue_of(const struct vcpu *v)
 {
     for (;;) {
         uint32_t cpu = read_once(&v->sched.cpu);
@@ -127,7 +128,7 @@ static struct sched_queue *move(struct sched_queue *q, struct vcpu *v)
         return q;
     write_once(&v->sched.cpu, (uint32_t)__builtin_ctzll(idle));
     spin_unlock(&q->lock);
-    return lock_queue_of(v);
+    return sched_lock_queue_of(v);
 }
 
 /* Somebody has been queued behind an equal that runs: time its turn. */
@@ -164,20 +165,30 @@ static inline void queue_up(struct sched_queue *q, struct vcpu *v)
         begin_slice(c);
 }
 
+/* BLOCKED stands for all states of sleep. */
+static bool is_in(const struct vcpu *v, uint8_t state)
+{
+    return v->sched.state == state ||
+           (state == BELFRY_VCPU_BLOCKED && v->sched.state > state);
+}
+
 /* make_runnable() where there is a choice of CPUs, or somebody else is at
  * it, or it is in another state. */
 static OUT_OF_LINE void make_runnable_rare(struct vcpu *v, uint8_t from)
 {
-    struct sched_queue *q = lock_queue_of(v);
+    struct sched_queue *q;
 
+    if (from == BELFRY_VCPU_BLOCKED && read_once(&v->sched.lends_to))
+        lend_end(v); /* its wait is over, and whoever it waited for gives way */
+    q = sched_lock_queue_of(v);
     /* Moving lets go of the lock: whatever counts is looked at after it. */
-    if (v->sched.state == from)
+    if (is_in(v, from))
         q = move(q, v);
-    if (v->sched.state == from && !read_once(&v->sched.pause_count)) {
+    if (is_in(v, from) && !read_once(&v->sched.pause_count)) {
         queue_up(q, v);
         return;
     }
-    if (v->sched.state == from)
+    if (is_in(v, from))
         set_state(v, BELFRY_VCPU_PAUSED);
     else if (v->sched.state == BELFRY_VCPU_RUNNING)
         arch_cpu_kick(v->sched.cpu); /* to see its new upcall */
@@ -218,11 +229,11 @@ void sched_online(struct vcpu *v)
 /* The current vCPU goes to sleep, unless another has put it down meanwhile
  * (and perhaps up again: then it is in the queue).  A full barrier: whoever
  * has reason to wake it finds the state, or we find the reason. */
-static inline void leave_cpu(struct vcpu *v)
+static inline void leave_cpu(struct vcpu *v, uint8_t state)
 {
     uint8_t running = BELFRY_VCPU_RUNNING;
 
-    atomic_cas(&v->sched.state, &running, BELFRY_VCPU_BLOCKED);
+    atomic_cas(&v->sched.state, &running, state);
     this_cpu()->need_resched = 1;
 }
 
@@ -232,16 +243,25 @@ void sched_block(void)
 
     if (evtchn_upcall_due(&v->evtchn))
         return;
-    leave_cpu(v);
+    leave_cpu(v, BELFRY_VCPU_BLOCKED);
     if (evtchn_upcall_due(&v->evtchn))
         sched_wake(v);
 }
 
-void sched_block_polling(void)
+void sched_block_serving(void)
 {
     struct vcpu *v = current_vcpu();
 
-    leave_cpu(v);
+    leave_cpu(v, BELFRY_VCPU_SERVING);
+    if (read_once(&v->evtchn.info->evtchn_upcall_pending))
+        sched_wake(v);
+}
+
+void sched_block_polling(uint8_t state)
+{
+    struct vcpu *v = current_vcpu();
+
+    leave_cpu(v, state);
     if (evtchn_upcall_due(&v->evtchn) || !read_once(&v->evtchn.polling))
         sched_wake(v);
 }
@@ -256,7 +276,7 @@ void sched_yield(void)
 
 void sched_pause(struct vcpu *v)
 {
-    struct sched_queue *q = lock_queue_of(v);
+    struct sched_queue *q = sched_lock_queue_of(v);
 
     atomic_add_return(&v->sched.pause_count, 1);
     if (v->sched.state == BELFRY_VCPU_RUNNABLE) {
@@ -275,6 +295,43 @@ void sched_unpause(struct vcpu *v)
         make_runnable(v, BELFRY_VCPU_PAUSED);
 }
 
+static uint8_t highest_priority(const struct vcpu *v)
+{
+    uint8_t most = v->sched.priority;
+
+    for (const struct vcpu *l = v->sched.lenders; l; l = l->sched.next_lender)
+        if (l->sched.effective > most)
+            most = l->sched.effective;
+    return most;
+}
+
+/* Queue lock held: let it run at that priority from now on. */
+static void set_effective(struct sched_queue *q, struct vcpu *v, uint8_t to)
+{
+    uint8_t from = v->sched.effective;
+    struct cpu *c = container_of(q, struct cpu, queue);
+
+    v->sched.effective = to;
+    if (v->sched.state == BELFRY_VCPU_RUNNABLE) {
+        dequeue(q, v, from);
+        enqueue(q, v, false);
+    }
+    if (v->sched.state <= BELFRY_VCPU_RUNNABLE)
+        preempt(c); /* who is the first now? */
+}
+
+bool sched_relend(struct vcpu *v)
+{
+    struct sched_queue *q = sched_lock_queue_of(v);
+    uint8_t highest = highest_priority(v);
+    bool changed = highest != v->sched.effective;
+
+    if (changed)
+        set_effective(q, v, highest);
+    spin_unlock(&q->lock);
+    return changed;
+}
+
 void sched_wait_off_cpu(const struct vcpu *v)
 {
     while (load_acquire(&v->sched.on_cpu))
@@ -289,7 +346,7 @@ void sched_set_affinity(struct vcpu *v, uint64_t affinity)
 
     sched_pause(v);
     sched_wait_off_cpu(v);
-    q = lock_queue_of(v);
+    q = sched_lock_queue_of(v);
     v->sched.affinity = affinity;
     store_release(&v->sched.cpu, pick_cpu(affinity, v->sched.cpu));
     spin_unlock(&q->lock);
@@ -300,26 +357,27 @@ void sched_set_affinity(struct vcpu *v, uint64_t affinity)
  * up again, and is then in that CPU's queue like any other. */
 void sched_offline(struct vcpu *v)
 {
-    struct sched_queue *q = lock_queue_of(v);
+    struct sched_queue *q = sched_lock_queue_of(v);
 
-    if (v->sched.state == BELFRY_VCPU_RUNNABLE) {
-        dequeue(q, v, v->sched.effective);
-    } else if (v->sched.state == BELFRY_VCPU_RUNNING) {
+    if (v->sched.state == BELFRY_VCPU_RUNNING) {
         cpus[v->sched.cpu]->need_resched = 1;
         arch_cpu_kick(v->sched.cpu);
+        v->sched.state = BELFRY_VCPU_OFFLINE; /* since: when it has left */
+    } else {
+        if (v->sched.state == BELFRY_VCPU_RUNNABLE)
+            dequeue(q, v, v->sched.effective);
+        set_state(v, BELFRY_VCPU_OFFLINE);
     }
-    set_state(v, BELFRY_VCPU_OFFLINE);
     spin_unlock(&q->lock);
 }
 
 /* Queue lock held: where does the vCPU that was running go? */
-static OUT_OF_LINE void put_back(struct sched_queue *q, struct vcpu *prev,
-                                 uint64_t stamp)
+static OUT_OF_LINE void put_back(struct sched_queue *q, struct vcpu *prev)
 {
     if (read_once(&prev->sched.pause_count)) {
-        set_state_at(prev, BELFRY_VCPU_PAUSED, stamp);
+        prev->sched.state = BELFRY_VCPU_PAUSED;
     } else {
-        set_state_at(prev, BELFRY_VCPU_RUNNABLE, stamp);
+        prev->sched.state = BELFRY_VCPU_RUNNABLE;
         enqueue(q, prev, !q->rotate);
     }
 }
@@ -348,10 +406,12 @@ static inline struct vcpu *pick(struct cpu *c, struct vcpu *prev,
     struct vcpu *next;
 
     spin_lock(&c->queue.lock);
-    if (prev && prev->sched.state == BELFRY_VCPU_RUNNING)
-        put_back(&c->queue, prev, stamp);
-    else if (prev)
+    if (prev) {
+        prev->sched.cpu_time += stamp - prev->sched.since;
         prev->sched.since = stamp;
+        if (prev->sched.state == BELFRY_VCPU_RUNNING)
+            put_back(&c->queue, prev);
+    }
     c->queue.rotate = false;
     next = take_next(&c->queue, stamp);
     spin_unlock(&c->queue.lock);
@@ -376,7 +436,6 @@ static struct vcpu *idle(struct cpu *c)
     end_idle(c);
     c->need_resched = 0;
     c->queue.idle_time += stamp - start;
-    c->queue.switched_at = stamp;
     return next;
 }
 
@@ -401,14 +460,12 @@ void sched_switch(void)
     if (next == prev && next)
         return;
     if (prev) {
-        prev->sched.cpu_time += stamp - c->queue.switched_at;
         cpu_switch_from(prev);
         c->current = NULL;
         store_release(&prev->sched.on_cpu, false); /* saved: it may move */
     } else {
         end_idle(c); /* boot is over */
     }
-    c->queue.switched_at = stamp;
     if (!next)
         next = idle(c);
     c->current = next;

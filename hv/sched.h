@@ -28,15 +28,25 @@ struct vcpu;
 /* What the scheduler keeps of a vCPU. */
 struct sched_vcpu {
     uint8_t state; /* BELFRY_VCPU_* */
-    uint8_t priority, lent_priority;
-    uint8_t effective; /* the larger of the two */
-    bool on_cpu; /* its registers are in a CPU, not yet in struct vcpu */
-    uint32_t cpu; /* where it is queued or runs; changes under that lock */
+    uint8_t priority;
+    uint8_t effective; /* that, or a larger one that it has been lent */
+    bool on_cpu;       /* its registers are in a CPU, not yet in struct vcpu */
+    union {
+        struct {
+            uint32_t cpu; /* where it is queued or runs; changes under that
+                             lock */
+            uint32_t pause_count; /* atomic; 0: may run */
+        };
+        uint64_t may_run_on; /* both: on this CPU, and not paused */
+    };
     uint64_t affinity;
-    uint32_t pause_count; /* atomic; 0: may run */
-    struct list node;     /* run queue */
-    uint64_t since;       /* stamp of the last change of state */
-    uint64_t cpu_time;    /* stamp units, up to the last switch */
+    struct list node;  /* run queue */
+    uint64_t since;    /* stamp of the last change of state */
+    uint64_t cpu_time; /* stamp units, up to the last switch */
+    /* Lending (lend.h).  lends_to is changed under the lock of that one's
+     * queue, the other two under the lock of the vCPU's own. */
+    struct vcpu *lends_to;
+    struct vcpu *lenders, *next_lender;
 };
 
 /* A CPU's queue; part of struct cpu. */
@@ -46,7 +56,7 @@ struct sched_queue {
     struct list list[SCHED_PRIORITIES];
     struct timer slice; /* set while an equal of the running vCPU waits */
     bool rotate;        /* the running vCPU's turn is over */
-    uint64_t idle_time, switched_at; /* stamp units */
+    uint64_t idle_time; /* stamp units */
     uint64_t switches;
 };
 
@@ -59,9 +69,11 @@ void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity);
 void sched_wake(struct vcpu *v);
 /* The current vCPU blocks, unless an upcall is due (then it goes on). */
 void sched_block(void);
-/* The same for a vCPU that polls ports (evtchn_poll_begin): it also goes on
- * if its poll has ended meanwhile. */
-void sched_block_polling(void);
+/* The same for a vCPU that polls ports (evtchn_poll_begin), into a state of
+ * sleep: it also goes on if its poll has ended meanwhile. */
+void sched_block_polling(uint8_t state);
+/* The same in belfry_serve: it goes on if an upcall is pending, even masked. */
+void sched_block_serving(void);
 /* Any vCPU: one that was offline may run, one that was not may no more.  If
  * it runs, it leaves its CPU when that has heard of it. */
 void sched_online(struct vcpu *v);
@@ -73,6 +85,12 @@ void sched_pause(struct vcpu *v);
 void sched_unpause(struct vcpu *v);
 /* A vCPU that is paused, and not the current one, has left its CPU. */
 void sched_wait_off_cpu(const struct vcpu *v);
+
+/* Lock the queue that a vCPU is in, or would be, and return it. */
+struct sched_queue *sched_lock_queue_of(const struct vcpu *v);
+/* Its lenders have changed: run it at the highest of their priorities, or its
+ * own.  False if that is what it did before. */
+bool sched_relend(struct vcpu *v);
 
 /* Where a vCPU may run, from now on: on return it runs nowhere else.  @affinity
  * has a CPU of this machine; not for the current vCPU. */

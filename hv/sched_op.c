@@ -47,6 +47,7 @@ static long poll(struct vcpu *v, const void *arg)
     if (poll.nr_ports > POLL_MAX_PORTS)
         return -EINVAL;
     timer_cancel(&v->poll);
+    v->deadline = poll.timeout;
     evtchn_poll_begin(&v->evtchn, 0);
     rc = look_at_ports(v, &poll, &only);
     if (rc || evtchn_upcall_due(&v->evtchn)) {
@@ -57,7 +58,7 @@ static long poll(struct vcpu *v, const void *arg)
     write_once(&v->evtchn.poll_port, only);
     if (poll.timeout)
         timer_set(&v->poll, poll.timeout);
-    sched_block_polling();
+    sched_block_polling(BELFRY_VCPU_BLOCKED);
     return 0;
 }
 

@@ -13,7 +13,7 @@
 
 #include <xen/vcpu.h>
 
-#define DEFAULT_PERIOD 10000000u /* ns */
+#define DEFAULT_PERIOD  10000000u /* ns */
 #define SHORTEST_PERIOD 1000000u
 
 static void single_expired(struct timer *t)
@@ -35,12 +35,19 @@ static void periodic_expired(struct timer *t)
     timer_set(t, next > now() ? next : now() + period);
 }
 
-/* It may have been woken since: then this time-out is nobody's. */
+/* It may have been woken since: then this time-out is nobody's.  Calls do not
+ * cancel it, so it may be an earlier one's. */
 static void poll_expired(struct timer *t)
 {
     struct vcpu *v = container_of(t, struct vcpu, poll);
+    stime_t deadline = read_once(&v->deadline);
 
-    if (evtchn_poll_end(&v->evtchn))
+    if (!deadline || !read_once(&v->timers_on))
+        return;
+    if (deadline > now())
+        timer_set(t, deadline);
+    else if (evtchn_poll_end(&v->evtchn) ||
+             read_once(&v->sched.state) == BELFRY_VCPU_SERVING)
         sched_wake(v);
 }
 
@@ -175,11 +182,10 @@ static long down(struct vcpu *v)
 
 uint64_t vcpu_cpu_time(const struct vcpu *v)
 {
-    const struct cpu *c = cpus[v->sched.cpu];
     uint64_t stamps = v->sched.cpu_time;
 
-    if (c->current == v && v->sched.state == BELFRY_VCPU_RUNNING)
-        stamps += stamp_now() - c->queue.switched_at;
+    if (read_once(&v->sched.state) == BELFRY_VCPU_RUNNING)
+        stamps += stamp_now() - v->sched.since;
     return stamps_to_ns(stamps);
 }
 
@@ -232,6 +238,7 @@ static long register_runstate(struct vcpu *v, const void *arg)
     if (!guest_range_ok(area.addr.v, sizeof(struct vcpu_runstate_info)))
         return -EFAULT;
     v->arch.runstate_area = (uint64_t)area.addr.v;
+    v->arch.runstate = area.addr.v != NULL;
     if (area.addr.v)
         (void)get_runstate(v, area.addr.v);
     return 0;

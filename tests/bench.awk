@@ -31,7 +31,10 @@ file == 1 {
 function number_or(text, otherwise) { return text == "" ? otherwise : text }
 
 # A peer's figure, marked when it is not of this call.
-function xen_text(n) { return (4, n) in value ? xen[n] : xen[n] "r" }
+function xen_text(n)
+{
+    return xen[n] == "" ? "none" : (4, n) in value ? xen[n] : xen[n] "r"
+}
 
 function ratio_of(a, b, format) {
     return a > 0 && b > 0 ? sprintf(format, a / b) : ""
@@ -40,7 +43,7 @@ function ratio_of(a, b, format) {
 function verdict_of(n, few, many) {
     if (few == "" || many == "")
         return "MISSING"
-    if (few > xen[n])
+    if (xen[n] != "" && few > xen[n])
         return "WORSE THAN XEN"
     if (many > few * 1.05 + 1)
         return "GROWS"
@@ -83,7 +86,7 @@ END {
             "\"xen\":{\"value\":%s,\"measured\":%s},\"sel4\":%s," \
             "\"goal\":%s,\"xen_to_belfry\":%s,\"belfry_to_goal\":%s}",
             n, what[n], number_or(few, "null"), number_or(many, "null"),
-            xen[n], (4, n) in value ? "true" : "false", json_range(sel4[n]),
+            number_or(xen[n], "null"), (4, n) in value ? "true" : "false", json_range(sel4[n]),
             number_or(goal[n], "null"),
             number_or(ratio_of(xen[n], few, "%.3f"), "null"),
             number_or(ratio_of(few, goal[n], "%.3f"), "null"))

@@ -271,4 +271,27 @@ static inline long hypercall_belfry_op(unsigned int cmd, void *arg)
     return HYPERCALL2(__HYPERVISOR_belfry_op, cmd, arg);
 }
 
+/* The two that are to be short go straight to the hypervisor. */
+#define HYPERCALL2_DIRECT(number, arg1, arg2)                                  \
+    ({                                                                         \
+        long hcd_result_ = (number);                                           \
+        unsigned long hcd1_ = (arg1), hcd2_ = (arg2);                          \
+                                                                               \
+        __asm__ volatile("syscall"                                             \
+                         : "+a"(hcd_result_), "+D"(hcd1_), "+S"(hcd2_)         \
+                         :                                                     \
+                         : "rcx", "rdx", "r8", "r9", "r10", "r11", "memory");  \
+        hcd_result_;                                                           \
+    })
+
+static inline long hypercall_belfry_call(uint32_t port, uint64_t deadline)
+{
+    return HYPERCALL2_DIRECT(__HYPERVISOR_belfry_call, port, deadline);
+}
+
+static inline long hypercall_belfry_serve(uint32_t port, uint64_t deadline)
+{
+    return HYPERCALL2_DIRECT(__HYPERVISOR_belfry_serve, port, deadline);
+}
+
 #endif

@@ -1,5 +1,6 @@
 /*
- * What Belfry adds to Xen's ABI: one hypercall.
+ * What Belfry adds to Xen's ABI: one hypercall for all that is rare, and two
+ * for calls, which must be short ("Calls" below).
  *
  * A guest is a Xen PV64 guest and needs nothing from this file.  Programs
  * that manage or inspect the system (the control domain) and libraries that
@@ -32,7 +33,9 @@
 
 #include <xen/xen.h>
 
-#define __HYPERVISOR_belfry_op __HYPERVISOR_arch_7
+#define __HYPERVISOR_belfry_op    __HYPERVISOR_arch_7
+#define __HYPERVISOR_belfry_call  __HYPERVISOR_arch_5
+#define __HYPERVISOR_belfry_serve __HYPERVISOR_arch_6
 
 #define BELFRY_ABI_VERSION 1u
 #define BELFRY_NAME_SIZE   32u
@@ -57,8 +60,6 @@
 #define BELFRYOP_modules        12 /* [I] */
 #define BELFRYOP_machine        13 /* [I] */
 #define BELFRYOP_vcpus          14 /* [I] */
-#define BELFRYOP_call           16 /* anyone, on its own ports */
-#define BELFRYOP_serve          17 /* anyone, on its own ports */
 #define BELFRYOP_port           18 /* anyone, for its own ports */
 #define BELFRYOP_inject         19 /* [I] */
 #define BELFRYOP_step           20 /* anyone; counts while it is injected */
@@ -410,8 +411,8 @@ struct belfry_machine {
 #define BELFRY_VCPU_PAUSED   2u
 #define BELFRY_VCPU_OFFLINE  3u
 #define BELFRY_VCPU_BLOCKED  4u /* from here on: asleep, until woken */
-#define BELFRY_VCPU_SERVING  5u /* in BELFRYOP_serve */
-#define BELFRY_VCPU_CALLING  6u /* in BELFRYOP_call */
+#define BELFRY_VCPU_SERVING  5u /* in belfry_serve */
+#define BELFRY_VCPU_CALLING  6u /* in belfry_call */
 
 struct belfry_vcpu {
     uint32_t vcpu;
@@ -437,16 +438,18 @@ struct belfry_vcpus {
 };
 
 /*
- * BELFRYOP_call and BELFRYOP_serve: a send and a wait in one.
+ * Calls: a send and a wait in one.
  *
- *   long belfry_op(BELFRYOP_call, uint64_t port, uint64_t deadline);
- *   long belfry_op(BELFRYOP_serve, uint64_t port, uint64_t deadline);
+ *   long belfry_call(uint32_t port, uint64_t deadline);
+ *   long belfry_serve(uint32_t port, uint64_t deadline);
  *
- * Their arguments are in %rsi and %rdx, not in memory.  They move no data
- * and are no third kind of object: whoever has no use for them sends and
+ * numbers __HYPERVISOR_arch_5 and 6 (53, 54); port in %edi, deadline in %rsi.
+ * Besides what any hypercall loses, %rdx and %r8 to %r10 are lost.
+ * They move no data and are no third kind of object: whoever has no use for them sends and
  * polls, and sees the same rings (rings/call.h does so on Xen).
  *
- * call rings @port, then sleeps until @port is rung.  Until then the caller
+ * call takes back a ring of @port that nobody has looked at (it can only be
+ * a late answer), rings @port, then sleeps until @port is rung.  Until then the caller
  * lends the vCPU that its peer's end notifies its priority, if that is the
  * larger one, and its time: what that vCPU uses up is the caller's.  A vCPU
  * that lends on passes on what it has been lent.  If the other vCPU sleeps in
@@ -461,8 +464,8 @@ struct belfry_vcpus {
  * serve returns its port, call returns 1.  Else they return 0: look there,
  * as after SCHEDOP_poll.  Both also end, with 0, for an upcall that is due
  * (call), or pending, even where the vCPU masks upcalls (serve), and when the
- * deadline comes.  No ring is lost: one that came before the sleep ends it
- * at once.
+ * deadline comes, or now and then for no reason.  No ring is lost: one that
+ * comes before the sleep ends it at once.
  *
  * @deadline is a system time, 0: none; one that is past lets nobody wait.
  *

@@ -1,6 +1,7 @@
 /* What the assembler must know of C's structures and constants. */
 #include <stddef.h>
 
+#include "hv/abi/belfry.h"
 #include "hv/hypercall.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/x86.h"
@@ -24,6 +25,8 @@ void asm_offsets(void)
     DEFINE(GUEST_SS, GUEST_SS);
     DEFINE(TRAP_SYSCALL, TRAP_SYSCALL);
     DEFINE(NR_HYPERCALLS, NR_HYPERCALLS);
+    DEFINE(HYPERCALL_CALL, __HYPERVISOR_belfry_call);
+    DEFINE(HYPERCALL_SERVE, __HYPERVISOR_belfry_serve);
 
     DEFINE(REGS_R15, offsetof(struct cpu_user_regs, r15));
     DEFINE(REGS_R14, offsetof(struct cpu_user_regs, r14));

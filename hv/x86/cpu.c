@@ -8,6 +8,7 @@
 #include "hv/x86/apic.h"
 #include "hv/x86/boot.h"
 #include "hv/x86/descriptor.h"
+#include "hv/x86/switch.h"
 #include "hv/x86/x86.h"
 #include "lib/string.h"
 
@@ -99,9 +100,8 @@ static void init_tss(struct cpu *c, uint64_t block)
 /* The table at our own alias, where no domain's area is mapped. */
 static void load_image_gdt(struct cpu *c)
 {
-    struct descriptor_ptr p = { 0xffff, (uint64_t)hv_gdt - HV_GDT_FIRST };
-
-    load_gdt(&p);
+    c->gdt = (struct descriptor_ptr){ 0xffff, (uint64_t)hv_gdt - HV_GDT_FIRST };
+    load_gdt(&c->gdt);
     c->gdt_vcpu = ~0u;
 }
 
@@ -220,31 +220,18 @@ void cpu_fpu_init_area(void *area)
     memcpy((char *)area + 24, &mxcsr, sizeof(mxcsr));
 }
 
-static void load_cr3(struct cpu *c, uint64_t cr3)
+/* One that can no longer be loaded becomes null, as on a real CPU whose
+ * tables changed. */
+void cpu_load_selectors(struct arch_vcpu *a)
 {
-    if (c->cr3 == cr3)
-        return;
-    c->cr3 = cr3;
-    write_cr3(cr3);
-}
-
-static uint64_t vcpu_cr3(const struct vcpu *v)
-{
-    return (v->arch.kernel_mode ? v->arch.kernel_table : v->arch.user_table)
-           << PAGE_SHIFT;
-}
-
-static __attribute__((noinline)) void load_selectors(const struct arch_vcpu *a)
-{
-    /* One that can no longer be loaded becomes null, as on a real CPU whose
-     * tables changed. */
     load_selector_ds(a->ds);
     load_selector_es(a->es);
     load_selector_fs(a->fs);
     load_selector_gs(a->gs);
+    a->selectors = 0; /* unless some are found when it leaves */
 }
 
-static __attribute__((noinline)) void save_selectors(struct arch_vcpu *a)
+void cpu_save_selectors(struct arch_vcpu *a)
 {
     a->ds = read_ds();
     a->es = read_es();
@@ -254,46 +241,6 @@ static __attribute__((noinline)) void save_selectors(struct arch_vcpu *a)
     load_selector_es(0);
     load_selector_fs(0);
     load_selector_gs(0);
-}
-
-/*
- * Selectors and bases as they are now: the guest may have changed them
- * itself.  Until a vCPU's are loaded again the CPU's selectors are null, and
- * which GS base is the active one does not matter.
- */
-static void save_segments(struct arch_vcpu *a)
-{
-    a->fs_base = read_fsbase();
-    a->gs_base = read_gsbase();
-    swapgs();
-    a->gs_base_other = read_gsbase();
-    a->selectors = 0;
-    if (read_ds() | read_es() | read_fs() | read_gs())
-        save_selectors(a);
-}
-
-static void load_segments(const struct arch_vcpu *a)
-{
-    if (a->selectors)
-        load_selectors(a);
-    write_fsbase(a->fs_base);
-    write_gsbase(a->gs_base_other);
-    swapgs();
-    write_gsbase(a->gs_base);
-}
-
-static void fpu_save(struct vcpu *v)
-{
-    if (v->arch.ts)
-        clear_ts();
-    xsave(v->arch.xsave);
-}
-
-static void fpu_restore(struct vcpu *v)
-{
-    xrstor(v->arch.xsave); /* only we write the area */
-    if (v->arch.ts)
-        write_cr0(read_cr0() | CR0_TS);
 }
 
 void cpu_load_ldt(struct vcpu *v)
@@ -310,20 +257,6 @@ void cpu_load_ldt(struct vcpu *v)
     load_ldt(selector);
 }
 
-static __attribute__((noinline)) void load_vcpu_gdt(struct cpu *c,
-                                                    uint32_t vcpu)
-{
-    struct descriptor_ptr p = { 0xffff, vcpu_gdt_address(vcpu) };
-
-    load_gdt(&p);
-    c->gdt_vcpu = vcpu;
-}
-
-static bool uses_breakpoints(const struct vcpu *v)
-{
-    return v->arch.debugreg[7] & 0xff;
-}
-
 void cpu_load_debug_registers(const struct vcpu *v)
 {
     write_dr0(v->arch.debugreg[0]);
@@ -334,57 +267,44 @@ void cpu_load_debug_registers(const struct vcpu *v)
     write_dr7(v->arch.debugreg[7]);
 }
 
-void cpu_switch_from(struct vcpu *prev)
+void cpu_save_rare(struct vcpu *v)
 {
-    if (prev->arch.runstate_area)
-        vcpu_runstate_write(prev);
-    save_segments(&prev->arch);
-    fpu_save(prev);
-    if (uses_breakpoints(prev))
+    if (v->arch.runstate)
+        vcpu_runstate_write(v);
+    if (v->arch.ts)
+        clear_ts();
+    if (v->arch.breakpoints)
         write_dr7(0x400);
-    if (prev->arch.ldt_entries)
+    if (v->arch.ldt_entries)
         load_ldt(0);
 }
 
-/* Tables of @next (NULL: ours) instead of those that CR3 has.  A CPU counts
- * among a domain's before its tables are loaded, and until others are: a
- * shootdown in between flushes once too often, never too little. */
-static void change_tables(struct cpu *c, struct domain *next, uint64_t cr3)
+void cpu_load_rare(struct vcpu *v)
 {
-    struct domain *prev = c->tables_of;
+    if (v->arch.ldt_entries)
+        cpu_load_ldt(v);
+    if (v->arch.breakpoints)
+        cpu_load_debug_registers(v);
+    if (v->arch.runstate)
+        vcpu_runstate_write(v);
+    if (v->arch.ts)
+        write_cr0(read_cr0() | CR0_TS);
+}
 
-    if (prev == next) {
-        load_cr3(c, cr3);
-        return;
-    }
-    if (next)
-        __atomic_fetch_or(&next->cpu_mask, c->bit, __ATOMIC_SEQ_CST);
-    c->cr3 = cr3;
-    write_cr3(cr3);
-    if (prev)
-        __atomic_fetch_and(&prev->cpu_mask, ~c->bit, __ATOMIC_SEQ_CST);
-    c->tables_of = next;
+void cpu_switch_from(struct vcpu *prev)
+{
+    switch_from(prev);
+}
+
+void cpu_switch_to(struct cpu *c, struct vcpu *next)
+{
+    switch_to(c, next);
 }
 
 void cpu_switch_to_nobody(struct cpu *c)
 {
     load_image_gdt(c);
-    change_tables(c, NULL, virt_to_mfn(hv_l4) << PAGE_SHIFT);
-}
-
-void cpu_switch_to(struct cpu *c, struct vcpu *next)
-{
-    change_tables(c, next->domain, vcpu_cr3(next));
-    if (c->gdt_vcpu != next->id)
-        load_vcpu_gdt(c, next->id);
-    if (next->arch.ldt_entries)
-        cpu_load_ldt(next);
-    load_segments(&next->arch);
-    fpu_restore(next);
-    if (uses_breakpoints(next))
-        cpu_load_debug_registers(next);
-    if (next->arch.runstate_area)
-        vcpu_runstate_write(next);
+    switch_tables(c, NULL, virt_to_mfn(hv_l4) << PAGE_SHIFT);
 }
 
 void vcpu_load_tables(struct vcpu *v)

@@ -11,6 +11,7 @@
 
 #include "hv/domain.h"
 #include "hv/x86/layout.h"
+#include "hv/x86/x86.h"
 
 /* Selectors of the hypervisor's own GDT page (Xen's ABI fixes the FLAT_*
  * ones of guests: 0xe023, 0xe02b, 0xe033). */
@@ -49,17 +50,18 @@ struct reason {
 struct cpu {
     struct vcpu *current; /* NULL while idle */
     uint32_t id, apic_id;
-    uint64_t bit; /* 1 << id */
-    uint32_t need_resched; /* look for another vCPU on the way out */
-    uint64_t guest_rsp;    /* entry.asm's, for a few instructions */
-    uint32_t raised;       /* virqs that the initial domain is to get */
-    uint32_t preempt_checks; /* by hypercall_preempt_check */
-    uint32_t gdt_vcpu;     /* whose slot GDTR points at; ~0: the image's */
+    uint64_t bit;              /* 1 << id */
+    uint32_t need_resched;     /* look for another vCPU on the way out */
+    uint64_t guest_rsp;        /* entry.asm's, for a few instructions */
+    uint32_t raised;           /* virqs that the initial domain is to get */
+    uint32_t preempt_checks;   /* by hypercall_preempt_check */
+    uint32_t gdt_vcpu;         /* whose slot GDTR points at; ~0: the image's */
+    struct descriptor_ptr gdt; /* what GDTR was loaded from */
     uint64_t cr3;
-    struct domain *tables_of; /* whose tables CR3 has; NULL: ours */
+    struct domain *tables_of;          /* whose tables CR3 has; NULL: ours */
     uint64_t flush_wanted, flush_done; /* a bit an asking CPU (smp.c) */
-    uint64_t parked_round; /* at rest since this round (smp.c) */
-    struct domain *dead_domains; /* to be freed on the way out */
+    uint64_t parked_round;             /* at rest since this round (smp.c) */
+    struct domain *dead_domains;       /* to be freed on the way out */
     struct sched_queue queue;
     struct timer_queue timers;
     struct tss tss __attribute__((aligned(16)));

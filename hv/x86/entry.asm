@@ -19,7 +19,7 @@
 extern cpu_stacks, hypercall_table
 extern hypercall_unknown, hypercall_refused, syscall_from_user
 extern trap_from_guest, trap_from_hv, trap_on_ist, bad_guest_frame
-extern exit_work
+extern exit_work, handoff_call, handoff_serve
 
 %macro EX_TABLE 2               ; if %1 faults, go on at %2
 [section .ex_table progbits alloc noexec nowrite align=4]
@@ -66,6 +66,13 @@ __SECT__
         mov     [%1 + REGS_R13], r13
         mov     [%1 + REGS_R14], r14
         mov     [%1 + REGS_R15], r15
+%endmacro
+
+%macro SAVE_ARGUMENTS 1         ; but rdi, rsi
+        mov     [%1 + REGS_RDX], rdx
+        mov     [%1 + REGS_R8], r8
+        mov     [%1 + REGS_R9], r9
+        mov     [%1 + REGS_R10], r10
 %endmacro
 
 ; The guest's flags are not ours: no AC, NT, TF, DF, IF in here.
@@ -123,17 +130,15 @@ syscall_entry:
         mov     qword [rdi + REGS_SS], GUEST_SS
         mov     dword [rdi + REGS_VECTOR], TRAP_SYSCALL
         mov     [rdi + REGS_RSI], rsi
-        mov     [rdi + REGS_RDX], rdx
         mov     [rdi + REGS_RAX], rax
-        mov     [rdi + REGS_R8], r8
-        mov     [rdi + REGS_R9], r9
-        mov     [rdi + REGS_R10], r10
 
         cmp     byte [rdi + VCPU_KERNEL_MODE], 0
         je      .from_user
         inc     qword [rdi + VCPU_HYPERCALLS]
-        cmp     rax, NR_HYPERCALLS
-        jae     .unknown
+        cmp     rax, HYPERCALL_CALL
+        jae     .beyond
+.by_table:
+        SAVE_ARGUMENTS rdi
         mov     r9, r8
         mov     r8, r10
         mov     rcx, rdx
@@ -158,11 +163,17 @@ syscall_entry:
         call    hypercall_refused       ; returns its argument
         jmp     .checked
 
-.unknown:
+.beyond:
+        cmp     rax, HYPERCALL_SERVE
+        jbe     handoff
+        cmp     rax, NR_HYPERCALLS
+        jb      .by_table
+        SAVE_ARGUMENTS rdi
         call    hypercall_unknown
         jmp     .result
 
 .from_user:
+        SAVE_ARGUMENTS rdi
         SAVE_CALLEE_SAVED rdi           ; to the guest kernel's handler
         call    syscall_from_user
         jmp     exit_all
@@ -183,6 +194,39 @@ do_exit_work:
         mov     rdi, [rsp + CPU_CURRENT]
         LOAD_CALLEE_SAVED rdi
         mov     rax, [rdi + REGS_RAX]
+
+        jmp     return_to_guest
+
+; A call or its answer may be handed over (handoff.c): then another vCPU is
+; current, which has nothing else to do on its way out than to return.  Flags
+; say which of the two it is.  What the guest had in rdx and r8-r10 is lost: the
+; vCPU's are older values of its own.
+handoff:
+        SAVE_CALLEE_SAVED rdi
+        mov     rdx, rsi                ; deadline
+        mov     esi, [rdi + REGS_RDI]   ; port
+        je      .serve
+        call    handoff_call
+.done:  test    rax, rax                ; the vCPU to return to
+        jz      .not_now
+        mov     rdi, rax
+        LOAD_CALLEE_SAVED rdi
+        mov     rax, [rdi + REGS_RAX]
+        jmp     return_to_guest
+
+.serve: call    handoff_serve
+        jmp     .done
+
+.not_now:                               ; the long way; nothing of ours may
+        mov     rdi, [rsp + CPU_CURRENT] ; be left in the guest's registers
+        LOAD_CALLEE_SAVED rdi
+        mov     rax, [rdi + REGS_RAX]
+        mov     rsi, [rdi + REGS_RSI]
+        xor     edx, edx
+        xor     r8d, r8d
+        xor     r9d, r9d
+        xor     r10d, r10d
+        jmp     syscall_entry.by_table
 
 ; To the vCPU in rdi.  rax, rbx, rbp, r12-r15 are the guest's already.
 return_to_guest:

@@ -255,6 +255,7 @@ long do_set_debugreg(struct vcpu *v, int reg, uint64_t value)
         return -ENODEV;
     }
     v->arch.debugreg[reg] = value;
+    v->arch.breakpoints = v->arch.debugreg[7] & 0xff;
     cpu_load_debug_registers(v);
     return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef X86_X86_H
 #define X86_X86_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/registers.h"
@@ -174,6 +175,15 @@ static inline void xrstor(const void *area)
 {
     __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u)
                      : "memory");
+}
+
+/* Bit @bit of memory that a guest writes, in one instruction. */
+static inline bool test_bit_at(const uint64_t *words, uint64_t bit)
+{
+    bool set;
+
+    __asm__ volatile("bt %2, %1" : "=@ccc"(set) : "m"(*words), "r"(bit));
+    return set;
 }
 
 static inline uint8_t in8(uint16_t port)

@@ -26,7 +26,7 @@
 #define RING_ROUNDS 2000u
 
 /* What the peer does; it stays at one until it sees another. */
-enum { GO_ECHO = 1, GO_RING };
+enum { GO_ECHO = 1, GO_CALL, GO_RING };
 
 enum { IN_PORT, IN_RING_REF };
 enum { OUT_READY, OUT_REFS };
@@ -80,6 +80,14 @@ static inline void wait_for_ring(void)
     while (!read_once(&bench_rang))
         hypercall_sched_op(SCHEDOP_block, NULL);
     write_once(&bench_rang, 0);
+}
+
+/* The one that is pending, as the upcall would. */
+static void take_ring(void)
+{
+    write_once(&bench_vcpu->evtchn_upcall_pending, 0);
+    write_once(&bench_vcpu->evtchn_pending_sel, 0);
+    __atomic_fetch_and(bench_word, bench_keep, __ATOMIC_SEQ_CST);
 }
 
 static inline void ring(evtchn_port_t port)
@@ -303,6 +311,21 @@ static void serve_ring(struct meet *m, domid_t front, evtchn_port_t port)
     }
 }
 
+/* A ring that came as a pending bit is looked at as one; others are handed
+ * over. */
+static void serve_calls(struct meet *m, evtchn_port_t port)
+{
+    uint32_t answer = 0;
+
+    m->out[OUT_READY] = GO_CALL;
+    while (m->go == GO_CALL) {
+        answer = (uint32_t)hypercall_belfry_serve(answer, 0);
+        if (answer == 0)
+            take_ring();
+    }
+    ring(port);
+}
+
 static void stop_periodic_timer(void)
 {
     hypercall_vcpu_op(VCPUOP_stop_periodic_timer, 0, NULL);
@@ -328,6 +351,8 @@ _Noreturn static void peer_main(void)
         wait_for_ring();
         ring(port);
     }
+    if (m->go == GO_CALL)
+        serve_calls(m, port);
     serve_ring(m, front, port);
     for (;;)
         ;
@@ -364,6 +389,16 @@ static void row_event_rtt(struct meet *m, unsigned int peer)
     meet_go(m, GO_ECHO);
     await_peer(m, GO_ECHO);
     MEASURE("event-rtt", round_trip());
+}
+
+/* Of Belfry alone: the ring is handed over, and so is the answer. */
+static void row_call_rtt(struct meet *m)
+{
+    meet_go(m, GO_CALL);
+    round_trip(); /* the last echo */
+    await_peer(m, GO_CALL);
+    MEASURE("call-rtt", hypercall_belfry_call(port, 0));
+    CHECK_EQ(hypercall_belfry_call(port, 0), 1);
 }
 
 /* Put @depth requests, ring if it asks for it, take all responses. */
@@ -411,7 +446,7 @@ static void rows_ring(struct meet *m, unsigned int peer)
     CHECK_EQ(ring_front_create(&front, page, PAGE_SIZE, REQUEST), 0);
     m->in[IN_RING_REF] = (uint64_t)grant_access((domid_t)peer, page, false);
     meet_go(m, GO_RING);
-    round_trip(); /* the last echo */
+    round_trip(); /* the last echo, or call */
     await_peer(m, GO_RING);
     row_ring(&front, 1, "ring-1");
     row_ring(&front, 8, "ring-8");
@@ -466,6 +501,8 @@ static void rows_of_two(unsigned int peer)
         refs[i] = (grant_ref_t)m->out[OUT_REFS + i];
     rows_grants((domid_t)peer, refs);
     row_event_rtt(m, peer);
+    if (guest.on_belfry)
+        row_call_rtt(m);
     rows_ring(m, peer);
 }
 
