@@ -9,8 +9,8 @@ const char *ring_fault_name(enum ring_fault fault)
         [RING_SOUND] = "has done nothing wrong",
         [RING_FORGED_REQUESTS] = "published more requests than slots are free",
         [RING_FORGED_RESPONSES] = "published more responses than requests",
-        [RING_FORGED_PROD] = "published more bytes than the buffer holds",
-        [RING_FORGED_CONS] = "took more bytes than were written",
+        [RING_FORGED_PROD] = "published more than there is room for",
+        [RING_FORGED_CONS] = "took more than was written",
         [RING_NOT_ATTACHED] = "was never attached",
     };
 

@@ -14,8 +14,8 @@ enum ring_fault {
     RING_SOUND,
     RING_FORGED_REQUESTS,  /* more requests than slots that are free */
     RING_FORGED_RESPONSES, /* more responses than requests published */
-    RING_FORGED_PROD,      /* more bytes than the buffer holds */
-    RING_FORGED_CONS,      /* more bytes taken than were written */
+    RING_FORGED_PROD,      /* more bytes or messages than there is room for */
+    RING_FORGED_CONS,      /* more taken, or given back, than was written */
     RING_NOT_ATTACHED,     /* the caller's: create or attach has failed */
 };
 

@@ -21,7 +21,8 @@ export PKG_CONFIG_PATH LD_LIBRARY_PATH
 
 # Declared in the headers for those beside them, not for callers.
 INTERNAL="ring_front_put_refused ring_front_look ring_back_look
-    ring_back_put_refused ring_slot shared_copy_inline"
+    ring_back_put_refused ring_slot shared_copy_inline
+    spsc_look_put spsc_look_take spsc_slot"
 
 holds() { # NAME COMMAND...
     name=$1
