@@ -14,8 +14,9 @@ static const struct {
     enum victim_kind kind;
     size_t slots, slot_size;
 } victims[] = {
-    { FRONT, 1, 8 },   { FRONT, 4, 12 }, { BACK, 1, 1 },  { BACK, 4, 16 },
-    { CONSOLE, 0, 1 }, { FLEX, 0, 1 },   { VCHAN, 0, 1 },
+    { FRONT, 1, 8 }, { FRONT, 4, 12 },   { BACK, 1, 1 },
+    { BACK, 4, 16 }, { CONSOLE, 0, 1 },  { FLEX, 0, 1 },
+    { VCHAN, 0, 1 }, { PRODUCER, 2, 8 }, { CONSUMER, 2, 8 },
 };
 
 struct input {
@@ -39,7 +40,8 @@ static uint32_t take(struct input *in, size_t bytes)
 static void change(struct victim *v, uint8_t how, struct input *in)
 {
     size_t width = how & 0x40 ? sizeof(uint32_t) : 1;
-    size_t within = (how & 3) && v->bytes > 136 ? 136 : v->bytes;
+    size_t header = v->kind == PRODUCER || v->kind == CONSUMER ? 256 : 136;
+    size_t within = (how & 3) && v->bytes > header ? header : v->bytes;
     size_t place = take(in, 2) % within;
     uint32_t value = take(in, width);
 

@@ -10,7 +10,8 @@
  *
  *   memory.c            the hooks, and the three memory models
  *   search.c            all states, depth first; the trace to a wrong one
- *   honest.c, hostile.c, vchan.c  what the threads do, and what must hold
+ *   honest.c, hostile.c, vchan.c, spsc.c
+ *                       what the threads do, and what must hold
  *   main.c              the list of what is explored
  */
 #ifndef TESTS_MODELS_EXPLORE_H
@@ -21,9 +22,11 @@
 #include <stdint.h>
 
 #include "rings/reqrsp.h"
+#include "rings/spsc.h"
 #include "rings/vchan.h"
 
-#define PAGE_BYTES 96u /* of the shared page: the header and four slots */
+#define HEADER     64u            /* a header as it is kept, with no gaps */
+#define PAGE_BYTES (HEADER + 32u) /* of the shared page: and four slots */
 #define MAX_LOG    16u /* accesses of one call; more is an endless loop */
 #define MAX_STORES 8u  /* in a thread's store buffer; a full one waits */
 #define NOBODY     2u
@@ -44,6 +47,8 @@ struct client {
         struct ring_front front;
         struct ring_back back;
         struct vchan vchan;
+        struct spsc_producer producer;
+        struct spsc_consumer consumer;
     };
     uint32_t phase;
     uint32_t sent, received, published;
@@ -77,6 +82,10 @@ struct model {
     uint32_t (*forge)(const struct client *c, uint32_t at, unsigned int i);
     unsigned int nr_forged;
     uint32_t unit; /* bytes that one access of a copy moves */
+    /* Bytes before the slots, a multiple of HEADER: where it is more than
+     * one, as many times further apart are its fields. */
+    uint32_t header;
+    const char *field[4]; /* its words' names, for the trace */
     /* Where the clients keep counts for people, which decide nothing: they
      * are no state.  0: nowhere. */
     size_t counts[2];
@@ -131,6 +140,8 @@ enum left { LEFT_PAUSED = 1, LEFT_BLOCKED, LEFT_WRONG };
 
 bool can_drain(const struct thread *t, unsigned int i);
 void drain(struct thread *t, unsigned int i, uint8_t *mem);
+/* What the model's start has left in the page. */
+void copy_page(uint8_t *mem);
 
 /* All states from the model's start.  True: every property held.  Prints a
  * line, or the trace to what is wrong. */

@@ -220,6 +220,8 @@ const struct model honest = {
     .step = { front_step, back_step },
     .stuck = stuck,
     .unit = sizeof(uint32_t),
+    .header = sizeof(struct ring_shared),
+    .field = { "req_prod", "req_event", "rsp_prod", "rsp_event" },
     .counts = { offsetof(struct client, front.stats),
                 offsetof(struct client, back.stats) },
 };

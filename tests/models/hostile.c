@@ -30,6 +30,27 @@ static void start_back(struct client client[2], uint8_t *page)
     ring_back_attach(&client[1].back, page, bytes, config.slot_size);
 }
 
+static size_t queue_bytes(void)
+{
+    return sizeof(struct spsc_shared) + config.slots * config.slot_size;
+}
+
+/* Before its first look a producer takes the queue for full. */
+static void start_producer(struct client client[2], uint8_t *page)
+{
+    memset(page, 0, queue_bytes());
+    spsc_attach_producer(&client[0].producer, page, queue_bytes(),
+                         config.slot_size);
+    client[0].received = -config.slots;
+}
+
+static void start_consumer(struct client client[2], uint8_t *page)
+{
+    memset(page, 0, queue_bytes());
+    spsc_attach_consumer(&client[1].consumer, page, queue_bytes(),
+                         config.slot_size);
+}
+
 /* All distances up to two past the ring, backwards too, and far ones. */
 static uint32_t forge_near(uint32_t mine, uint32_t at, unsigned int i)
 {
@@ -184,6 +205,81 @@ static void back_step(struct client *c)
     }
 }
 
+/* ---- A queue's consumer: as the back, whose answers are slots. ---- */
+
+static void consumer_step(struct client *c)
+{
+    uint32_t word[2] = { 0 };
+    struct spsc_consumer *q = &c->consumer;
+    uint32_t phase = c->phase;
+
+    c->phase = PICK;
+    switch (phase) {
+    case PICK:
+        pick(c);
+        break;
+    case PUBLISH:
+        c->sent = c->received;
+        spsc_release(q);
+        was_published(c);
+        break;
+    case TAKE:
+        if (c->received < config.messages)
+            took(c, spsc_take(q, word, config.slot_size),
+                 config.slots - (c->received - c->published));
+        break;
+    case ARM:
+        armed(c, spsc_arm_take(q));
+    }
+}
+
+/* ---- Its producer: c->received slots are known to be given back. ---- */
+
+/* A put that finds no room where it last looked must look again. */
+static void was_put_or_looked(struct client *c, int error)
+{
+    uint32_t more;
+
+    if (c->broken || c->sent - c->received < config.slots) {
+        was_put(c, error, true);
+        return;
+    }
+    must(call.reads == 1, "it did not look once, yet knows of no room");
+    more = call.index - c->received;
+    c->broken = more > c->published - c->received;
+    if (c->broken) {
+        must(error == -EPROTO, "an impossible index is believed");
+        return;
+    }
+    must(error == (more ? 0 : -ENOSPC), "room is not where it is");
+    c->received += more;
+    c->sent += error == 0;
+}
+
+static void producer_step(struct client *c)
+{
+    uint32_t word[2] = { 0 };
+    struct spsc_producer *q = &c->producer;
+    uint32_t phase = c->phase;
+
+    c->phase = PICK;
+    switch (phase) {
+    case PICK:
+        pick(c);
+        break;
+    case PUBLISH:
+        spsc_publish(q);
+        was_published(c);
+        break;
+    case PUT:
+        if (c->sent < config.messages)
+            was_put_or_looked(c, spsc_put(q, word, config.slot_size));
+        break;
+    case ARM:
+        armed(c, spsc_arm_put(q));
+    }
+}
+
 static const char *stuck(const struct state *s)
 {
     (void)s;
@@ -198,6 +294,8 @@ const struct model hostile_back = {
     .forge = forge_front,
     .nr_forged = NR_FORGED,
     .unit = sizeof(uint32_t),
+    .header = sizeof(struct ring_shared),
+    .field = { "req_prod", "req_event", "rsp_prod", "rsp_event" },
     .counts = { offsetof(struct client, front.stats),
                 offsetof(struct client, back.stats) },
 };
@@ -210,6 +308,32 @@ const struct model hostile_front = {
     .forge = forge_front,
     .nr_forged = NR_FORGED,
     .unit = sizeof(uint32_t),
+    .header = sizeof(struct ring_shared),
+    .field = { "req_prod", "req_event", "rsp_prod", "rsp_event" },
     .counts = { offsetof(struct client, front.stats),
                 offsetof(struct client, back.stats) },
+};
+
+const struct model hostile_consumer = {
+    .name = "spsc hostile consumer",
+    .start = start_producer,
+    .step = { producer_step },
+    .stuck = stuck,
+    .forge = forge_front,
+    .nr_forged = NR_FORGED,
+    .unit = sizeof(uint32_t),
+    .header = sizeof(struct spsc_shared),
+    .field = { "prod", "cons", "prod_event", "cons_event" },
+};
+
+const struct model hostile_producer = {
+    .name = "spsc hostile producer",
+    .start = start_consumer,
+    .step = { NULL, consumer_step },
+    .stuck = stuck,
+    .forge = forge_front,
+    .nr_forged = NR_FORGED,
+    .unit = sizeof(uint32_t),
+    .header = sizeof(struct spsc_shared),
+    .field = { "prod", "cons", "prod_event", "cons_event" },
 };

@@ -82,8 +82,12 @@ int main(int argc, char **argv)
         return 2;
     run_hostile(pattern, &hostile_back);
     run_hostile(pattern, &hostile_front);
+    run_hostile(pattern, &hostile_consumer);
+    run_hostile(pattern, &hostile_producer);
     for (unsigned int i = 0; i < 3; i++)
         run_all(pattern, &honest, &rings[i]);
+    for (unsigned int i = 0; i < 3; i++)
+        run_all(pattern, &spsc, &rings[i]);
     for (unsigned int i = 0; i < 3; i++)
         run_all(pattern, &vchan_bytes, &buffers[i]);
     return nr_explored == 0;

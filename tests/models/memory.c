@@ -20,13 +20,28 @@ static struct thread *me(void)
     return &turn.s->thread[turn.who];
 }
 
+/* Where in a state's memory. */
 static uint32_t offset_of(const void *p)
 {
     uint32_t at = (uint32_t)((const uint8_t *)p - shared_page);
+    uint32_t header = config.model->header, gap = header / HEADER;
 
-    if (at >= sizeof(struct ring_shared) + config.slots * config.slot_size)
+    if (at >= header + config.slots * config.slot_size)
         wrong("an access outside the ring");
-    return at;
+    if (at >= header)
+        return at - header + HEADER;
+    if (at % (4 * gap) >= 4 && gap > 1)
+        wrong("an access between the fields");
+    return at / gap;
+}
+
+void copy_page(uint8_t *mem)
+{
+    uint32_t header = config.model->header, gap = header / HEADER;
+
+    for (uint32_t i = 0; i < HEADER; i++)
+        mem[i] = shared_page[i / 4 * 4 * gap + i % 4];
+    memcpy(mem + HEADER, shared_page + header, PAGE_BYTES - HEADER);
 }
 
 /* Before the exploration the page is memory like any other. */
@@ -151,7 +166,7 @@ uint32_t hook_change(uint8_t *p, uint8_t keep, uint8_t set)
 /* A byte that is read twice may be another the second time. */
 static void check_once(const uint8_t *p, uint32_t n)
 {
-    uint32_t bytes = ((1u << n) - 1) << (offset_of(p) - 64);
+    uint32_t bytes = ((1u << n) - 1) << (offset_of(p) - HEADER);
 
     if (call.slot_bytes & bytes)
         wrong("a slot is read twice");

@@ -9,5 +9,7 @@
 extern const struct model honest;                      /* front and back */
 extern const struct model hostile_back, hostile_front; /* one, and a forger */
 extern const struct model vchan_bytes;                 /* client and server */
+extern const struct model spsc;                        /* producer, consumer */
+extern const struct model hostile_consumer, hostile_producer;
 
 #endif

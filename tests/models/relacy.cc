@@ -14,13 +14,15 @@
 #include <cstring>
 
 #include "rings/reqrsp.h"
+#include "rings/spsc.h"
 
 #define MESSAGES  6u
 #define MAX_SLOTS 2u
 #define SLOT_SIZE 4u
 
-static uint32_t page[16 + MAX_SLOTS];
-static uint32_t nr_slots;
+/* Four indices, one word or one cache line apart, then slots of a word. */
+alignas(64) static uint32_t page[64 + MAX_SLOTS];
+static uint32_t nr_slots, gap, header; /* in words */
 
 /* What of a run is shared: Relacy wants it in the suite, made anew for each. */
 struct shared {
@@ -40,7 +42,7 @@ static rl::memory_order order_of(enum order order)
 
 static rl::atomic<unsigned> &index_at(const void *p)
 {
-    return now->index[(const uint32_t *)p - page];
+    return now->index[((const uint32_t *)p - page) / gap];
 }
 
 extern "C" uint32_t hook_load(const void *p, uint32_t, enum order order)
@@ -69,9 +71,9 @@ static bool is_shared(const void *p)
 extern "C" void hook_copy(void *to, const void *from, size_t)
 {
     if (is_shared(to))
-        now->slot[(uint32_t *)to - page - 16]($) = *(const uint32_t *)from;
+        now->slot[(uint32_t *)to - page - header]($) = *(const uint32_t *)from;
     else
-        *(uint32_t *)to = now->slot[(const uint32_t *)from - page - 16]($);
+        *(uint32_t *)to = now->slot[(const uint32_t *)from - page - header]($);
 }
 
 /* ---- Front and back, as two threads. ---- */
@@ -130,6 +132,61 @@ static void run_back(ring_back *b)
     }
 }
 
+/* ---- Producer and consumer, likewise. ---- */
+
+static void run_producer(spsc_producer *p)
+{
+    uint32_t sent = 0, word;
+    int error = 0;
+
+    while (sent < MESSAGES) {
+        for (unsigned batch = 1 + rl::rand(nr_slots);
+             batch > 0 && sent < MESSAGES; batch--) {
+            word = 100 + sent;
+            error = spsc_put(p, &word, SLOT_SIZE);
+            if (error)
+                break;
+            sent++;
+        }
+        RL_ASSERT(!p->fault);
+        if (spsc_publish(p))
+            bell_ring(1);
+        if (error && !spsc_arm_put(p))
+            bell_wait(0);
+    }
+}
+
+static void run_consumer(spsc_consumer *c)
+{
+    uint32_t taken = 0, word;
+    int error = 0;
+
+    while (taken < MESSAGES) {
+        while ((error = spsc_take(c, &word, SLOT_SIZE)) == 0) {
+            RL_ASSERT(word == 100 + taken);
+            taken++;
+            if (rl::rand(2))
+                break;
+        }
+        RL_ASSERT(!c->fault);
+        if (spsc_release(c))
+            bell_ring(0);
+        if (taken < MESSAGES && error && !spsc_arm_take(c))
+            bell_wait(1);
+    }
+}
+
+/* ---- Each round anew. ---- */
+
+static void begin(shared *s)
+{
+    now = s;
+    for (unsigned i = 0; i < 4; i++)
+        s->index[i].store(page[i * gap], rl::mo_relaxed, $);
+    for (unsigned i = 0; i < 2; i++)
+        s->bell[i].store(0, rl::mo_relaxed, $);
+}
+
 struct rings : rl::test_suite<rings, 2> {
     shared s;
     ring_front front;
@@ -138,13 +195,11 @@ struct rings : rl::test_suite<rings, 2> {
     void before()
     {
         now = nullptr;
+        gap = 1;
+        header = sizeof(ring_shared) / 4;
         ring_front_create(&front, page, 64 + nr_slots * SLOT_SIZE, SLOT_SIZE);
         ring_back_attach(&back, page, 64 + nr_slots * SLOT_SIZE, SLOT_SIZE);
-        now = &s;
-        for (unsigned i = 0; i < 4; i++)
-            s.index[i].store(page[i], rl::mo_relaxed, $);
-        for (unsigned i = 0; i < 2; i++)
-            s.bell[i].store(0, rl::mo_relaxed, $);
+        begin(&s);
     }
 
     void thread(unsigned who)
@@ -156,6 +211,33 @@ struct rings : rl::test_suite<rings, 2> {
     }
 };
 
+struct queue : rl::test_suite<queue, 2> {
+    shared s;
+    spsc_producer producer;
+    spsc_consumer consumer;
+
+    void before()
+    {
+        now = nullptr;
+        gap = 16;
+        header = sizeof(spsc_shared) / 4;
+        memset(page, 0, sizeof(page));
+        spsc_attach_producer(&producer, page, 256 + nr_slots * SLOT_SIZE,
+                             SLOT_SIZE);
+        spsc_attach_consumer(&consumer, page, 256 + nr_slots * SLOT_SIZE,
+                             SLOT_SIZE);
+        begin(&s);
+    }
+
+    void thread(unsigned who)
+    {
+        if (who == 0)
+            run_producer(&producer);
+        else
+            run_consumer(&consumer);
+    }
+};
+
 int main(int argc, char **argv)
 {
     rl::test_params params;
@@ -163,7 +245,7 @@ int main(int argc, char **argv)
     params.iteration_count = argc > 1 ? strtoul(argv[1], nullptr, 0) : 300000;
     params.execution_depth_limit = 3000;
     for (nr_slots = 1; nr_slots <= MAX_SLOTS; nr_slots++)
-        if (!rl::simulate<rings>(params))
+        if (!rl::simulate<rings>(params) || !rl::simulate<queue>(params))
             return 1;
     return 0;
 }

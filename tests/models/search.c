@@ -219,13 +219,14 @@ static size_t path_size, depth, deepest;
 
 static const char *place_name(uint32_t at, char *buf, size_t n)
 {
-    static const char *const index[] = { "req_prod", "req_event", "rsp_prod",
-                                         "rsp_event" };
+    const char *field = at < 16 ? config.model->field[at / 4] : NULL;
 
-    if (at < 16 && at % 4 == 0)
-        snprintf(buf, n, "%s", index[at / 4]);
+    if (field && at % 4 == 0)
+        snprintf(buf, n, "%s", field);
+    else if (at < HEADER)
+        snprintf(buf, n, "byte %u of the header", at);
     else
-        snprintf(buf, n, "byte %u of the slots", at - 64);
+        snprintf(buf, n, "byte %u of the slots", at - HEADER);
     return buf;
 }
 
@@ -362,10 +363,10 @@ bool explore(const char *label)
     memset(&start, 0, sizeof(start));
     memset(client, 0, sizeof(client));
     turn.s = NULL;
-    mprotect(shared_page, PAGE_BYTES, PROT_READ | PROT_WRITE);
+    mprotect(shared_page, 4096, PROT_READ | PROT_WRITE);
     config.model->start(client, shared_page);
-    memcpy(start.mem, shared_page, PAGE_BYTES);
-    mprotect(shared_page, PAGE_BYTES, PROT_NONE);
+    copy_page(start.mem);
+    mprotect(shared_page, 4096, PROT_NONE);
     for (unsigned int i = 0; i < 2; i++)
         memcpy(&start.thread[i].client, &client[i], sizeof(client[i]));
 

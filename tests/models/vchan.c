@@ -22,7 +22,7 @@ static void start(struct client client[2], uint8_t *page)
 {
     struct vchan_page *shared = (struct vchan_page *)page;
     struct vchan *c = &client[0].vchan, *s = &client[1].vchan;
-    uint8_t *data = page + sizeof(struct ring_shared);
+    uint8_t *data = page + HEADER;
 
     *shared = (struct vchan_page){ .left = { FIRST_INDEX, FIRST_INDEX } };
     *c = (struct vchan){ .page = shared,
@@ -134,4 +134,6 @@ const struct model vchan_bytes = {
     .step = { client_step, server_step },
     .stuck = stuck,
     .unit = 1,
+    .header = HEADER,
+    .field = { "left.cons", "left.prod", "right.cons", "right.prod" },
 };

@@ -5,7 +5,7 @@
  * is room for, and a fault has a name and stays.  Anything else ends the
  * program.
  *
- * The page is from malloc and exactly as large as it says, so that a
+ * The page is from the heap and exactly as large as it says, so that a
  * sanitizer sees an access outside it.
  */
 #ifndef TESTS_UNIT_VICTIM_H
@@ -18,9 +18,10 @@
 #include "lib/errno.h"
 #include "rings/flex.h"
 #include "rings/reqrsp.h"
+#include "rings/spsc.h"
 #include "rings/vchan.h"
 
-enum victim_kind { FRONT, BACK, CONSOLE, FLEX, VCHAN, NR_VICTIMS };
+enum victim_kind { FRONT, BACK, PRODUCER, CONSUMER, CONSOLE, FLEX, VCHAN };
 
 #define VICTIM_PAGE  4096u
 #define VICTIM_CALLS 5u /* ways to call one */
@@ -32,11 +33,14 @@ struct victim {
     union {
         struct ring_front front;
         struct ring_back back;
+        struct spsc_producer producer;
+        struct spsc_consumer consumer;
         struct stream stream[2]; /* in and out */
         struct flex flex;
         struct vchan vchan;
     };
-    uint32_t put, published, taken; /* since it was attached */
+    uint32_t put, published, taken; /* since it was attached; a consumer has
+                                       given back what is published */
     bool broken[2];                 /* what is read, what is written */
 };
 
@@ -85,8 +89,31 @@ static inline void victim_attach(struct victim *v)
     case BACK:
         ring_back_attach(&v->back, v->page, v->bytes, v->slot_size);
         break;
+    case PRODUCER:
+        spsc_attach_producer(&v->producer, v->page, v->bytes, v->slot_size);
+        break;
+    case CONSUMER:
+        spsc_attach_consumer(&v->consumer, v->page, v->bytes, v->slot_size);
+        break;
     default:
         victim_attach_bytes(v);
+    }
+}
+
+static inline size_t victim_bytes(enum victim_kind kind, size_t slots,
+                                  size_t slot_size)
+{
+    switch (kind) {
+    case FRONT:
+    case BACK:
+        return sizeof(struct ring_shared) + slots * slot_size;
+    case PRODUCER:
+    case CONSUMER:
+        return sizeof(struct spsc_shared) + slots * slot_size;
+    case FLEX:
+        return 2 * VICTIM_PAGE;
+    default:
+        return VICTIM_PAGE;
     }
 }
 
@@ -95,11 +122,9 @@ static inline void victim_start(struct victim *v, enum victim_kind kind,
 {
     v->kind = kind;
     v->slot_size = slot_size;
-    v->bytes = kind < CONSOLE ? sizeof(struct ring_shared) + slots * slot_size
-               : kind == FLEX ? 2 * VICTIM_PAGE
-                              : VICTIM_PAGE;
-    v->page = calloc(1, v->bytes);
-    victim_must(v->page);
+    v->bytes = victim_bytes(kind, slots, slot_size);
+    victim_must(posix_memalign((void **)&v->page, 64, v->bytes) == 0);
+    memset(v->page, 0, v->bytes);
     victim_attach(v);
 }
 
@@ -116,6 +141,10 @@ static inline enum ring_fault victim_fault(const struct victim *v, bool out)
         return v->front.fault;
     case BACK:
         return v->back.fault;
+    case PRODUCER:
+        return v->producer.fault;
+    case CONSUMER:
+        return v->consumer.fault;
     case CONSOLE:
         return v->stream[out].fault;
     case FLEX:
@@ -197,6 +226,54 @@ static inline void victim_call_back(struct victim *v, unsigned int call)
     free(message);
 }
 
+/* What was given back is at most what was published. */
+static inline void victim_call_producer(struct victim *v, unsigned int call)
+{
+    uint8_t *message = malloc(v->slot_size);
+    struct spsc_producer *p = &v->producer;
+    int error;
+
+    memset(message, 1, v->slot_size);
+    switch (call) {
+    case 0:
+        spsc_publish(p);
+        v->published = v->put;
+        break;
+    case 1:
+        victim_must(!spsc_arm_put(p) || !v->broken[0]);
+        break;
+    default:
+        error = spsc_put(p, message, v->slot_size);
+        v->put += error == 0;
+        victim_must(v->put - v->published <= p->nr_slots);
+        victim_check(v, false, error);
+    }
+    free(message);
+}
+
+static inline void victim_call_consumer(struct victim *v, unsigned int call)
+{
+    uint8_t *message = malloc(v->slot_size);
+    struct spsc_consumer *c = &v->consumer;
+    int error;
+
+    switch (call) {
+    case 0:
+        spsc_release(c);
+        v->published = v->taken;
+        break;
+    case 1:
+        victim_must(!spsc_arm_take(c) || !v->broken[0]);
+        break;
+    default:
+        error = spsc_take(c, message, v->slot_size);
+        v->taken += error == 0;
+        victim_must(v->taken - v->published <= c->nr_slots);
+        victim_check(v, false, error);
+    }
+    free(message);
+}
+
 static inline int victim_read(struct victim *v, uint8_t *bytes, uint32_t n)
 {
     bool bell;
@@ -258,6 +335,10 @@ static inline void victim_call(struct victim *v, unsigned int call, uint32_t n)
         victim_call_front(v, call);
     else if (v->kind == BACK)
         victim_call_back(v, call);
+    else if (v->kind == PRODUCER)
+        victim_call_producer(v, call);
+    else if (v->kind == CONSUMER)
+        victim_call_consumer(v, call);
     else
         victim_call_bytes(v, call, n);
 }
