@@ -3,9 +3,11 @@
 
 #include <stdbool.h>
 
+#include "lib/atomic.h"
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "rings/shared_copy.h"
 
 static bool is_letter(char c)
 {
@@ -95,6 +97,33 @@ int ring_descriptor_parse(struct ring_descriptor *d, const char *line)
            take_number(&at, 10, &d->response_size) &&
            take_text(&at, " slots=") && take_number(&at, 10, &d->slots);
     return good && !*at ? 0 : -EPROTO;
+}
+
+/* The first letter comes last, and tells that the others are there. */
+int ring_descriptor_write(void *place, const struct ring_descriptor *d)
+{
+    char line[RING_DESCRIPTOR_SIZE] = "";
+    char *shared = place;
+    int error = ring_descriptor_format(line, d);
+
+    if (error)
+        return error;
+    shared_copy(shared + 1, line + 1, sizeof(line) - 1);
+    store_release(shared, line[0]);
+    return 0;
+}
+
+int ring_descriptor_read(struct ring_descriptor *d, const void *place)
+{
+    char line[RING_DESCRIPTOR_SIZE];
+    const char *shared = place;
+
+    line[0] = load_acquire(shared);
+    if (line[0] == 0)
+        return -EAGAIN;
+    shared_copy(line + 1, shared + 1, sizeof(line) - 2);
+    line[sizeof(line) - 1] = 0;
+    return ring_descriptor_parse(d, line);
 }
 
 const char *ring_descriptor_differs(const struct ring_descriptor *own,

@@ -1,6 +1,6 @@
 /*
  * What a side says of its end of a ring before the two connect: one line of
- * text, in the store or wherever a transport keeps such things.
+ * text, in the store or in the shared memory itself.
  *
  *     blkif version=1 features=0x3 needs=0x1 request=112 response=16 slots=32
  *
@@ -34,6 +34,15 @@ int ring_descriptor_format(char *line, const struct ring_descriptor *d);
 /* 0, or -EPROTO: not such a line.  *d is then unspecified.  The peer's text
  * may be anything, as long as it is terminated. */
 int ring_descriptor_parse(struct ring_descriptor *d, const char *line);
+
+/*
+ * Where nothing else carries text, the shared memory does: a place of
+ * RING_DESCRIPTOR_SIZE bytes a side, zeroed, beside the ring.  write is for
+ * once; 0, or -EINVAL as format.  read takes the peer's place out once; 0,
+ * -EAGAIN when nothing was written yet, -EPROTO.
+ */
+int ring_descriptor_write(void *place, const struct ring_descriptor *d);
+int ring_descriptor_read(struct ring_descriptor *d, const void *place);
 
 /* NULL: the two can work together, with the features that both have.  Else
  * what is in the way, as the end of a sentence that begins with the peer. */

@@ -94,6 +94,28 @@ START_TEST(nothing_but_a_line_is_read)
 }
 END_TEST
 
+START_TEST(shared_memory_carries_a_line)
+{
+    char *place = calloc(1, RING_DESCRIPTOR_SIZE); /* its ends are watched */
+    struct ring_descriptor d = blkif;
+
+    ck_assert_int_eq(ring_descriptor_read(&d, place), -EAGAIN);
+    ck_assert_int_eq(ring_descriptor_write(place, &blkif), 0);
+    memset(&d, 0, sizeof(d));
+    ck_assert_int_eq(ring_descriptor_read(&d, place), 0);
+    ck_assert_mem_eq(&d, &blkif, sizeof(d));
+    memset(place, 'a', RING_DESCRIPTOR_SIZE); /* no end */
+    ck_assert_int_eq(ring_descriptor_read(&d, place), -EPROTO);
+
+    memset(place, 0, RING_DESCRIPTOR_SIZE);
+    d = blkif;
+    d.protocol[0] = ' ';
+    ck_assert_int_eq(ring_descriptor_write(place, &d), -EINVAL);
+    ck_assert_int_eq(ring_descriptor_read(&d, place), -EAGAIN);
+    free(place);
+}
+END_TEST
+
 static struct ring_descriptor other;
 
 static void must_differ(const char *how)
@@ -139,6 +161,7 @@ int main(void)
     tcase_add_test(tests, a_line_is_read_as_it_was_written);
     tcase_add_test(tests, names_that_are_no_word_are_refused);
     tcase_add_test(tests, nothing_but_a_line_is_read);
+    tcase_add_test(tests, shared_memory_carries_a_line);
     tcase_add_test(tests, each_difference_has_a_name);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
