@@ -212,6 +212,11 @@ static void xen_close(struct link *l)
     xen_side_free(x);
 }
 
+uint32_t link_xen_port(const struct link *l)
+{
+    return xen_side_port(((const struct xen *)l)->side);
+}
+
 static const struct link_kind xen_kind = {
     .bell = xen_bell, .wait = xen_wait, .fd = xen_fd, .close = xen_close
 };

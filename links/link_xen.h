@@ -53,6 +53,9 @@ int link_xen_accept(unsigned int peer, const char *name, int timeout_ms,
 int link_xen_open(const char *name, size_t bytes, int timeout_ms,
                   struct link **out);
 
+/* This domain's port of the link, by which a control tool knows it. */
+uint32_t link_xen_port(const struct link *l);
+
 #ifdef __cplusplus
 }
 #endif

@@ -43,6 +43,7 @@ int xen_side_will(struct xen_side *s, size_t offset);
 /* ---- The port, one a side. ---- */
 int xen_side_port_offer(struct xen_side *s, unsigned int peer, uint32_t *port);
 int xen_side_port_bind(struct xen_side *s, unsigned int peer, uint32_t port);
+uint32_t xen_side_port(const struct xen_side *s); /* 0: none */
 int xen_side_ring(struct xen_side *s);
 
 /* ---- Time. ---- */

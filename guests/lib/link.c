@@ -168,6 +168,11 @@ int xen_side_port_bind(struct xen_side *s, unsigned int peer, uint32_t port)
     return error ? error : event_handle(s->port, port_rang, s);
 }
 
+uint32_t xen_side_port(const struct xen_side *s)
+{
+    return s->port;
+}
+
 int xen_side_ring(struct xen_side *s)
 {
     return event_send(s->port);

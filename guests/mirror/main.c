@@ -5,16 +5,27 @@
  * in a Linux domain.
  *
  * after=N ends the domain after N messages, in the middle of things.
+ *
+ * The pages hold the ring, and behind it what each side says of it.
  */
+#include "guests/drivers/ring_stats.h"
 #include "guests/lib/guest.h"
 
 #include "links/link_xen.h"
+#include "rings/descriptor.h"
 #include "rings/reqrsp.h"
 
 #define PATIENCE 300000 /* ms */
 
 struct message {
     uint64_t words[8];
+};
+
+static const struct protocol mirror = {
+    .name = "mirror",
+    .version = 1,
+    .request_size = sizeof(struct message),
+    .response_size = sizeof(struct message),
 };
 
 static uint64_t answered, after;
@@ -30,21 +41,86 @@ static void answer_all(struct ring_back *ring)
     }
 }
 
-static int serve(struct link *l)
+/* The last places of the pages: the frontend's, then ours. */
+static char *place(const struct link *l, unsigned int from_end)
 {
-    struct ring_back ring;
-    int error = ring_back_attach(&ring, link_pages(l), link_bytes(l),
-                                 sizeof(struct message));
+    return (char *)link_pages(l) + link_bytes(l) -
+           from_end * RING_DESCRIPTOR_SIZE;
+}
+
+static void describe(struct ring_descriptor *d)
+{
+    *d = (struct ring_descriptor){ .version = mirror.version,
+                                   .request_size = mirror.request_size,
+                                   .response_size = mirror.response_size };
+    string_copy(d->protocol, mirror.name, sizeof(d->protocol));
+}
+
+/* The frontend writes its line when it has made the ring. */
+static int read_peer(struct link *l, struct ring_descriptor *peer)
+{
+    int error;
+
+    while ((error = ring_descriptor_read(peer, place(l, 2))) == -EAGAIN) {
+        error = link_wait(l, PATIENCE);
+        if (error)
+            break;
+    }
+    return error;
+}
+
+static int meet(struct link *l)
+{
+    struct ring_descriptor own, peer;
+    const char *why;
+    int error;
+
+    describe(&own);
+    ring_descriptor_write(place(l, 1), &own);
+    link_bell(l);
+    error = read_peer(l, &peer);
+    if (error)
+        return error;
+    why = ring_descriptor_differs(&own, &peer);
+    if (why)
+        printf("the other side %s\n", why);
+    return why ? -EPROTO : 0;
+}
+
+static int serve_ring(struct link *l, struct ring_back *ring,
+                      struct belfry_ring *stats)
+{
+    int error = 0;
 
     while (!error) {
-        answer_all(&ring);
-        if (ring_back_publish(&ring))
+        answer_all(ring);
+        if (ring_back_publish(ring))
             link_bell(l);
-        if (ring.fault)
-            return ring.fault;
-        if (!ring_back_arm(&ring))
+        ring_stats_back(stats, ring, 0);
+        if (ring->fault)
+            return -EPROTO;
+        if (!ring_back_arm(ring))
             error = link_wait(l, LINK_FOREVER);
     }
+    return error;
+}
+
+static int serve(struct link *l, const char *name)
+{
+    struct belfry_ring *stats;
+    struct ring_back ring;
+    int error = meet(l);
+
+    if (!error)
+        error = ring_back_attach(&ring, link_pages(l),
+                                 link_bytes(l) - 2 * RING_DESCRIPTOR_SIZE,
+                                 sizeof(struct message));
+    if (error)
+        return error;
+    stats =
+        ring_stats_add(&mirror, name, BELFRY_RING_BACK, link_xen_port(l), 0);
+    error = serve_ring(l, &ring, stats);
+    ring_stats_remove(stats);
     return error;
 }
 
@@ -63,7 +139,7 @@ int guest_main(void)
         return 1;
     }
     printf("link %s: %zu bytes shared\n", name, link_bytes(l));
-    error = serve(l);
+    error = serve(l, name);
     printf("link %s: %lu messages answered, then error %d\n", name, answered,
            error);
     link_close(l);

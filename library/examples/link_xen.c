@@ -21,7 +21,8 @@ int main(int argc, char **argv)
     }
     if (error)
         return 1;
-    printf("%zu bytes are shared with another domain\n", link_bytes(l));
+    printf("%zu bytes are shared with another domain, over port %u\n",
+           link_bytes(l), link_xen_port(l));
     link_close(l);
     return 0;
 }

@@ -265,6 +265,11 @@ int xen_side_port_bind(struct xen_side *s, unsigned int peer, uint32_t port)
     return take_port(s, ioctl(s->evtchn, IOCTL_EVTCHN_BIND_INTERDOMAIN, &b));
 }
 
+uint32_t xen_side_port(const struct xen_side *s)
+{
+    return s->port;
+}
+
 int xen_side_ring(struct xen_side *s)
 {
     struct ioctl_evtchn_notify n = { s->port };

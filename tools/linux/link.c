@@ -4,8 +4,9 @@
  *     link NAME COUNT [die|last]
  *
  * Sends COUNT messages to the guest `mirror` over the channel NAME of
- * grub.cfg and checks what comes back.  With `die` it then kills itself, with
- * `last` it goes on until the guest has gone.
+ * grub.cfg and checks what comes back; before that, each side checks what the
+ * other says of the ring, in the last places of the pages.  With `die` it then
+ * kills itself, with `last` it goes on until the guest has gone.
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 
 #include "links/link_xen.h"
+#include "rings/descriptor.h"
 #include "rings/reqrsp.h"
 
 #define PATIENCE 60000 /* ms */
@@ -74,6 +76,44 @@ static int exchange(struct link *l, struct ring_front *ring, uint64_t count)
     return error;
 }
 
+/* As guests/mirror has it. */
+static const struct ring_descriptor own = {
+    .protocol = "mirror",
+    .version = 1,
+    .request_size = sizeof(struct message),
+    .response_size = sizeof(struct message),
+};
+
+static char *place(const struct link *l, unsigned int from_end)
+{
+    return (char *)link_pages(l) + link_bytes(l) -
+           from_end * RING_DESCRIPTOR_SIZE;
+}
+
+/* Make the ring, and agree with the other side on it. */
+static int meet(struct link *l, struct ring_front *ring)
+{
+    struct ring_descriptor peer;
+    const char *why;
+    int error = ring_front_create(ring, link_pages(l),
+                                  link_bytes(l) - 2 * RING_DESCRIPTOR_SIZE,
+                                  sizeof(struct message));
+
+    if (error)
+        return error;
+    ring_descriptor_write(place(l, 2), &own);
+    link_bell(l);
+    while ((error = ring_descriptor_read(&peer, place(l, 1))) == -EAGAIN) {
+        error = link_wait(l, PATIENCE);
+        if (error)
+            return error;
+    }
+    why = error ? NULL : ring_descriptor_differs(&own, &peer);
+    if (why)
+        printf("the other side %s\n", why);
+    return why ? -EPROTO : error;
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -99,10 +139,9 @@ int main(int argc, char **argv)
 
     if (error)
         return fail(name, "cannot be opened", error);
-    error = ring_front_create(&ring, link_pages(l), link_bytes(l),
-                              sizeof(struct message));
+    error = meet(l, &ring);
     if (error)
-        return fail(name, "holds no ring", error);
+        return fail(name, "has no ring", error);
     since = now();
     if (strcmp(end, "last") == 0)
         return fail(name, "the guest ended", exchange(l, &ring, UINT64_MAX)) !=

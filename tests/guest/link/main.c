@@ -163,6 +163,7 @@ static bool the_two_meet(void)
         return false;
     CHECK_EQ(link_bytes(line), BYTES);
     CHECK_EQ(link_fd(line), -ENOSYS);
+    CHECK_EQ(event_send(link_xen_port(line)), 0);
     pages = link_pages(line);
     CHECK_EQ((uintptr_t)pages % PAGE_SIZE, 0);
     for (unsigned int i = 0; i < BYTES; i++)
