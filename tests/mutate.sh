@@ -23,7 +23,8 @@ list=$HERE/${3:-mutations.txt}
 share=${4:-90}
 src=$work/src clean=$work/clean
 ledger=$work/ledger.$(echo "${3:-mutations.txt}" | tr / -)
-parts="Makefile lib hv evtchn rings guests tools tests docs"
+tab=$(printf '\t')
+parts="Makefile grub.cfg lib hv evtchn rings links library guests tools tests docs"
 
 # ---- The copy that is broken, and the one that it is mended from. -----------
 
@@ -115,10 +116,10 @@ faults() {
     ' "$list"
 }
 
-# Make the fault of that name.
-inject() { # NAME FILE
+# The file with the fault of that name in it, as OUT.
+inject() { # NAME FILE OUT
     perl -e '
-        my ($list, $name, $path) = @ARGV;
+        my ($list, $name, $path, $out) = @ARGV;
         my ($in, $old, $new) = (0, "", "");
         open(L, $list) or die;
         while (<L>) {
@@ -133,17 +134,25 @@ inject() { # NAME FILE
         my $at = index($text, $old);
         exit 1 if $at < 0 || $old eq "";
         substr($text, $at, length $old) = $new;
-        open(F, ">", $path) or die;
+        open(F, ">", $out) or die;
         print F $text;
-    ' "$list" "$1" "$2"
+    ' "$list" "$1" "$clean/$2" "$3"
+}
+
+# One that cannot be made is told at once, and not after hours.
+all_can_be_made() {
+    made=0
+    while IFS=$tab read -r name file tests; do
+        inject "$name" "$file" /dev/null && continue
+        echo "BROKEN $name: $file has changed"
+        made=1
+    done < "$work/faults"
+    return $made
 }
 
 # The outcome, in a line: caught, MISSED or BROKEN.
 try() { # NAME FILE TESTS
-    if ! inject "$1" "$2"; then
-        echo "BROKEN $1: $2 has changed"
-        return
-    fi
+    inject "$1" "$2" "$2"
     for test in $3; do
         run_test "$test"
         status=$?
@@ -176,11 +185,11 @@ touch "$ledger"
 cd "$src" || exit 1
 
 echo "$(wc -l < "$work/faults") faults"
+all_can_be_made || exit 1
 for test in $(cut -f 3 "$work/faults" | tr ' ' '\n' | sort -u); do
     passes_without_fault "$test" || exit 1
 done
 
-tab=$(printf '\t')
 while IFS=$tab read -r name file tests; do
     outcome_of "$name" "$file" "$tests" < /dev/null
 done < "$work/faults" | tee "$work/outcomes"
