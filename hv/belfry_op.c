@@ -454,6 +454,7 @@ static long op_serial(struct call *c)
 #define ANY_VERSION 2u /* the version is not checked */
 
 static const struct op {
+    const char *text; /* what it is called */
     uint32_t size, flags;
     long (*act)(struct call *c);
     bool (*next)(struct call *c); /* of a list: false at its end */
@@ -463,7 +464,8 @@ static const struct op {
     uint32_t id_at, generation_at; /* none: it is about the caller */
 } ops[] = {
 #define OP(name, ...)                                                          \
-    [BELFRYOP_##name] = { .size = sizeof(struct belfry_##name), __VA_ARGS__ }
+    [BELFRYOP_##name] = { .text = "belfry_op/" #name,                          \
+                          .size = sizeof(struct belfry_##name), __VA_ARGS__ }
 #define AT(name, field) offsetof(struct belfry_##name, field)
 #define LIST(name, kind, array)                                                \
     .next = next_##kind, .item_size = sizeof(((union item *)NULL)->kind),      \
@@ -497,6 +499,11 @@ static const struct op {
 #undef DOMAIN
 };
 #define NR_OPS (sizeof(ops) / sizeof(ops[0]))
+
+const char *belfry_op_name(uint32_t cmd)
+{
+    return cmd < NR_OPS ? ops[cmd].text : NULL;
+}
 
 static void *field(union arguments *u, uint32_t at)
 {

@@ -16,7 +16,7 @@
 #include "hv/x86/apic.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/serial.h"
-#include "lib/format.h"
+#include "lib/hypercall_name.h"
 #include "lib/string.h"
 
 #define PREEMPT_LOOK   32u /* checks for one look at the interrupts */
@@ -24,16 +24,18 @@
 typedef long hypercall_fn(struct vcpu *v, uint64_t a1, uint64_t a2,
                           uint64_t a3, uint64_t a4, uint64_t a5);
 
-static long no_such_call(struct vcpu *v)
+long hypercall_refused(long error);
+long hypercall_unknown(void);
+
+long hypercall_unknown(void)
 {
-    (void)v;
-    return -ENOSYS;
+    refuse_argument(current_regs()->rax);
+    return refuse(-ENOSYS, "there is no hypercall of this number");
 }
 
-static long not_permitted(struct vcpu *v)
+static long not_permitted(void)
 {
-    (void)v;
-    return -EPERM;
+    return refuse(-EPERM, "no domain manages others by this call");
 }
 
 /* The calls there are: do_NAME() is the row of number __HYPERVISOR_NAME. */
@@ -51,7 +53,6 @@ static long not_permitted(struct vcpu *v)
  * them are simply not looked at. */
 #define ROW(name)                                                              \
     [__HYPERVISOR_##name] = (hypercall_fn *)(uintptr_t)(do_##name),
-#define NAME(name) [__HYPERVISOR_##name] = #name,
 #define REFUSED(name, fn)                                                      \
     [__HYPERVISOR_##name] = (hypercall_fn *)(uintptr_t)(fn),
 
@@ -59,7 +60,7 @@ static long not_permitted(struct vcpu *v)
 #pragma GCC diagnostic ignored "-Woverride-init" /* all rows, then some */
 
 hypercall_fn *const hypercall_table[NR_HYPERCALLS] = {
-    [0 ... NR_HYPERCALLS - 1] = (hypercall_fn *)(uintptr_t)no_such_call,
+    [0 ... NR_HYPERCALLS - 1] = (hypercall_fn *)(uintptr_t)hypercall_unknown,
     HYPERCALLS(ROW)
     REFUSED(platform_op, not_permitted)
     REFUSED(sysctl, not_permitted)
@@ -67,18 +68,6 @@ hypercall_fn *const hypercall_table[NR_HYPERCALLS] = {
 };
 
 #pragma GCC diagnostic pop
-
-static const char *const hypercall_name[NR_HYPERCALLS] = { HYPERCALLS(NAME) };
-
-long hypercall_refused(long error);
-long hypercall_unknown(void);
-
-static const char *name_of(uint64_t number)
-{
-    const char *name = number < NR_HYPERCALLS ? hypercall_name[number] : NULL;
-
-    return name ? name : "hypercall that does not exist";
-}
 
 /* A large negative result that is no error number is a value (debug
  * registers, the rax of iret). */
@@ -90,17 +79,15 @@ static bool is_error(long result)
 long hypercall_refused(long error)
 {
     const struct cpu_user_regs *r = current_regs();
+    uint32_t operation = (uint32_t)r->rdi;
+    const char *name = r->rax == __HYPERVISOR_belfry_op ?
+                           belfry_op_name(operation) :
+                           hypercall_operation_name(r->rax, operation);
 
     if (is_error(error) && r->rax != __HYPERVISOR_iret)
-        refused_record(current_vcpu(), name_of(r->rax), r->rdi, error);
+        refused_record(current_vcpu(), name ? name : hypercall_name(r->rax),
+                       name ? r->rsi : r->rdi, error);
     return error;
-}
-
-long hypercall_unknown(void)
-{
-    refuse_reason("no such hypercall");
-    refuse_argument(current_regs()->rax);
-    return -ENOSYS;
 }
 
 long hypercall_restart(struct vcpu *v)

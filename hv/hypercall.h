@@ -52,6 +52,8 @@ long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg);
 /* If they cannot be handed over (hv/x86/handoff.c); hv/call.c. */
 long do_belfry_call(struct vcpu *v, uint32_t port, uint64_t deadline);
 long do_belfry_serve(struct vcpu *v, uint32_t port, uint64_t deadline);
+/* "belfry_op/list"; NULL if there is no such command. */
+const char *belfry_op_name(uint32_t cmd);
 
 /* The current call is to be executed again when the vCPU next runs, with the
  * arguments now in its registers.  Returns the value to return. */

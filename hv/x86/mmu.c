@@ -48,6 +48,7 @@ struct batch {
     size_t item_size;
     uint32_t count;
     void *done;
+    uint32_t shown; /* which word of an item tells what was refused */
 };
 
 /* Do one item that was copied in: 0 or -Exxx. */
@@ -95,12 +96,16 @@ static int batch_item(struct vcpu *v, const struct batch *b, uint32_t i,
                       batch_function *function)
 {
     uint64_t item[4];
+    int rc;
 
     if (settle(v->domain) || (i && hypercall_preempt_check()))
         return -ERESTART;
     if (guest_copy_from_offset(item, b->items, i, b->item_size))
         return -EFAULT;
-    return function(v, item);
+    rc = function(v, item);
+    if (rc)
+        refuse_argument(item[b->shown]);
+    return rc;
 }
 
 /* @refused: an error of the call as a whole, after that of its pointer. */
@@ -201,7 +206,7 @@ static int mmu_update_one(struct vcpu *v, const void *item)
 long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
                    uint32_t foreign)
 {
-    struct batch b = { ureqs, sizeof(struct mmu_update), count, done };
+    struct batch b = { ureqs, sizeof(struct mmu_update), count, done, 0 };
     uint32_t table_owner = foreign >> 16; /* 0: self; else the id + 1 */
     int rc = 0;
 
@@ -403,7 +408,7 @@ static int mmuext_one(struct vcpu *v, const void *item)
 long do_mmuext_op(struct vcpu *v, void *ops, uint32_t count, void *done,
                   uint32_t foreign)
 {
-    struct batch b = { ops, sizeof(struct mmuext_op), count, done };
+    struct batch b = { ops, sizeof(struct mmuext_op), count, done, 1 };
 
     return batch_run(v, &b, mmuext_one, foreign_check((uint16_t)foreign, v));
 }

@@ -1,6 +1,6 @@
 /*
  * Defends: a guest cannot flood the hypervisor's log (D8), yet what it was
- * refused last can be read.
+ * refused last can be read, by the names of the call and its operation.
  */
 #include "tests/guest/parent.h"
 
@@ -47,29 +47,58 @@ static void bad_call(unsigned int i)
     }
 }
 
-/* The newest refusal is the one that was just made. */
-static void last_refusal(void)
+/* The newest refusal is the one that was just made: it names the call, with
+ * its operation, and the argument that matters. */
+static void last_refusal(const char *call, uint64_t argument, int error)
 {
-    struct belfry_refusal kept[BELFRY_REFUSED_KEPT];
+    static struct belfry_refusal kept[BELFRY_REFUSED_KEPT];
     struct belfry_refused op = BELFRY_ARG(belfry_refused,
                                           .item_size = sizeof(kept[0]),
                                           .count = BELFRY_REFUSED_KEPT,
                                           .refusals = kept);
-    struct evtchn_send send = { .port = 4711 };
     const struct belfry_refusal *last;
 
-    CHECK_EQ(hypercall_event_channel_op(EVTCHNOP_send, &send), -EINVAL);
     CHECK_EQ(hypercall_belfry_op(BELFRYOP_refused, &op), 0);
     if (!CHECK_EQ(op.count, BELFRY_REFUSED_KEPT))
         return;
     last = &kept[op.count - 1];
-    CHECK_EQ(last->error, -EINVAL);
-    CHECK_EQ(last->argument, 4711);
+    CHECK_EQ(last->error, error);
+    CHECK_EQ(last->argument, argument);
     CHECK_EQ(last->id, guest.domid);
-    CHECK(strncmp(last->call, "event_channel_op", 16) == 0);
+    if (!CHECK(strcmp(last->call, call) == 0))
+        printf("    (%s, not %s)\n", last->call, call);
     CHECK(last->rip != 0 && last->symbol[0] != 0);
     for (unsigned int i = 1; i < op.count; i++)
         CHECK(kept[i].sequence > kept[i - 1].sequence);
+}
+
+static void refusals_are_named(void)
+{
+    struct evtchn_send send = { .port = 4711 };
+    struct mmu_update update = { .ptr = 0x123456789000 };
+    struct mmuext_op unpin = { .cmd = MMUEXT_UNPIN_TABLE,
+                               .arg1.mfn = 0x987654321 };
+    struct belfry_peek peek = BELFRY_ARG(belfry_peek);
+
+    CHECK_EQ(hypercall_event_channel_op(EVTCHNOP_send, &send), -EINVAL);
+    last_refusal("event_channel_op/send", 4711, -EINVAL);
+    CHECK_EQ(hypercall_vcpu_op(VCPUOP_is_up, 77, NULL), -ENOENT);
+    last_refusal("vcpu_op/is_up", 77, -ENOENT);
+    CHECK_EQ(hypercall_sched_op(999, NULL), -ENOSYS);
+    last_refusal("sched_op", 999, -ENOSYS);
+    CHECK_EQ(hypercall_mmu_update(&update, 1, NULL, DOMID_SELF), -EINVAL);
+    last_refusal("mmu_update", update.ptr, -EINVAL);
+    CHECK_EQ(hypercall_mmuext_op(&unpin, 1, NULL, DOMID_SELF), -EINVAL);
+    last_refusal("mmuext_op", unpin.arg1.mfn, -EINVAL);
+    peek.version++;
+    CHECK_EQ(hypercall_belfry_op(BELFRYOP_peek, &peek), -EPROTO);
+    last_refusal("belfry_op/peek", (uint64_t)&peek, -EPROTO);
+    CHECK_EQ(hypercall(__HYPERVISOR_domctl, 0, 0, 0, 0, 0), -EPERM);
+    last_refusal("domctl", 0, -EPERM);
+    CHECK_EQ(hypercall(__HYPERVISOR_hvm_op, 0, 0, 0, 0, 0), -ENOSYS);
+    last_refusal("hvm_op", __HYPERVISOR_hvm_op, -ENOSYS);
+    CHECK_EQ(hypercall(1000, 0, 0, 0, 0, 0), -ENOSYS);
+    last_refusal("hypercall", 1000, -ENOSYS);
 }
 
 int guest_main(void)
@@ -89,6 +118,6 @@ int guest_main(void)
     seconds = (unsigned int)((clock_now() - start) / 1000000000);
     printf("%u bad calls, %u lines, %u s\n", BAD_CALLS, lines, seconds);
     CHECK(lines <= MAX_LINES + A_SECOND * seconds);
-    last_refusal();
+    refusals_are_named();
     test_end("quiet");
 }
