@@ -43,11 +43,12 @@ static void read_line(unsigned int i)
     struct args_error err;
 
     if (domain_args_parse(m->line, &m->args, &err)) {
-        printk("module %u: column %u: %s\n", i + 1, err.column, err.message);
+        printk(MODULE_NAMED "column %u: %s\n", i + 1, m->line, err.column,
+               err.message);
         memset(&m->args, 0, sizeof(m->args));
     } else if (module_find(m->args.name)) {
-        printk("module %u: a second domain of the name '%s' is left out\n",
-               i + 1, m->args.name);
+        printk(MODULE_NAMED "a second domain '%s' is left out\n", i + 1,
+               m->line, m->args.name);
     } else if (m->args.name[0] != '\0') {
         m->kind = MODULE_DOMAIN;
     }
@@ -60,10 +61,11 @@ static void pair_ramdisk(unsigned int i)
     struct module *domain = module_find(name);
 
     if (!domain) {
-        printk("module %u: no domain '%s' for this ramdisk\n", i + 1, name);
-    } else if (domain->ramdisk) {
-        printk("module %u: a second ramdisk for '%s' is left out\n", i + 1,
+        printk(MODULE_NAMED "no domain '%s' for this ramdisk\n", i + 1, m->line,
                name);
+    } else if (domain->ramdisk) {
+        printk(MODULE_NAMED "a second ramdisk for '%s' is left out\n", i + 1,
+               m->line, name);
     } else {
         m->kind = MODULE_RAMDISK;
         domain->ramdisk = m;

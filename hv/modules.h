@@ -28,8 +28,11 @@ extern unsigned int nr_modules;
 
 /* From the boot code, in the order of grub.cfg. */
 void modules_add(const char *line, uint64_t maddr, size_t size);
+/* Messages name a module by its place and by the words of its line, for the
+ * places are not written in grub.cfg. */
+#define MODULE_NAMED "module %u ('%.60s'): "
 /* Parse all lines, pair ramdisks with domains, and print a clear line for
- * each that is wrong: "module 3: column 9: unknown key 'nmae' ...". */
+ * each that is wrong: "module 3 ('nmae=x'): column 1: unknown key ...". */
 void modules_check(void);
 /* Its place in grub.cfg, from 1. */
 static inline uint16_t module_number(const struct module *m)

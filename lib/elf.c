@@ -272,10 +272,10 @@ static int check_notes(const struct elf_image *elf, const struct notes *notes,
                        const char **why)
 {
     if (notes->xen == 0)
-        return refuse(why, "the ELF image has no Xen notes");
+        return refuse(why, "the ELF image has no Xen notes (Linux wants CONFIG_XEN_PV)");
     if (!has_prefix(notes->loader, "generic") &&
         !has_prefix(notes->guest_os, "linux"))
-        return refuse(why, "no Xen PV image: neither LOADER=generic nor GUEST_OS=linux in its notes");
+        return refuse(why, "its Xen notes have neither LOADER=generic nor GUEST_OS=linux (Linux wants CONFIG_XEN_PV)");
     if (notes->xen_version && strcmp(notes->xen_version, "xen-3.0") != 0)
         return refuse(why, "the note XEN_VERSION is not \"xen-3.0\"");
     if (notes->has_paddr_offset && !notes->has_virt_base)

@@ -402,7 +402,7 @@ static void check_fit(struct system *system, const struct system_domain *domain,
 
     if (rc == -ENOMEM)
         find(system, word_place(domain->module, "mem="),
-             "domain '%s' has %llu KiB of memory, its start needs %llu%s",
+             "domain '%s' has %llu KiB of memory, its start needs mem=%lluK%s",
              domain->args.name, (unsigned long long)(domain->memory >> 10),
              (unsigned long long)plan.used * (PAGE_SIZE >> 10),
              domain->args.mem && ramdisk_size ?

@@ -95,12 +95,13 @@ static int check_image(struct build *b)
     if (elf_parse(&b->elf, b->module->image, b->module->size, &why))
         return fail(b, -ENOEXEC, "%s", why);
     if (nr_pages > free)
-        return fail(b, -ENOMEM, "wants %lu KiB of memory, %lu KiB are free",
+        return fail(b, -ENOMEM,
+                    "wants %lu KiB of memory, %lu KiB are free (mem=, and --mem of belfry run)",
                     nr_pages * 4, free * 4);
     rc = start_of_day_plan(&b->plan, &b->elf, nr_pages, ramdisk_size(b),
                            !b->privileged, &why);
     if (rc == -ENOMEM)
-        return fail(b, -ENOMEM, "has %lu KiB of memory, its start needs %lu",
+        return fail(b, -ENOMEM, "has %lu KiB of memory, its start needs mem=%luK",
                     nr_pages * 4, b->plan.used * 4);
     return rc ? fail(b, -ENOEXEC, "%s", why) : 0;
 }
@@ -494,7 +495,7 @@ static bool boot_one(unsigned int i, bool privileged)
     char text[160];
 
     if (builder_create(&modules[i], privileged, &d, text, sizeof(text))) {
-        printk("module %u: no domain: %s\n", i + 1, text);
+        printk(MODULE_NAMED "no domain: %s\n", i + 1, modules[i].line, text);
         return false;
     }
     printk("domain %u: %s, %lu KiB, %u vCPU%s\n", d->id, d->name,

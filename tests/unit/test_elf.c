@@ -251,9 +251,9 @@ END_TEST
 START_TEST(bad_notes_are_named)
 {
     make_bare_image();
-    refuses("the ELF image has no Xen notes");
+    refuses("the ELF image has no Xen notes (Linux wants CONFIG_XEN_PV)");
     add_number(XEN_ELFNOTE_PHYS32_ENTRY, 0x10000);
-    refuses("no Xen PV image: neither LOADER=generic nor GUEST_OS=linux in its notes");
+    refuses("its Xen notes have neither LOADER=generic nor GUEST_OS=linux (Linux wants CONFIG_XEN_PV)");
     make_image();
     add_text(XEN_ELFNOTE_XEN_VERSION, "xen-4.0");
     refuses("the note XEN_VERSION is not \"xen-3.0\"");

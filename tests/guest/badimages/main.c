@@ -83,13 +83,14 @@ int guest_main(void)
     read_log();
     for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         bad_one_is_left_out(bad[i]);
-    CHECK(log_has("module 3:", "nmae"));
-    CHECK(log_has("module 4:", "good"));
-    CHECK(log_has("module 6:", "vcpus"));
+    CHECK(log_has("module 3 ('name=badkey nmae=x'): column 13:", "nmae"));
+    CHECK(log_has("module 4 ('name=good mem=32M'):", "a second domain"));
+    CHECK(log_has("module 6 ('name=toomany vcpus=99'):", "want a number"));
+    CHECK(log_has("module 5 ('name=greedy mem=900G'):", "are free"));
     for (unsigned int n = FIRST_BAD; n <= LAST_BAD; n++) {
         char module[16];
 
-        format_string(module, sizeof(module), "module %u:", n);
+        format_string(module, sizeof(module), "module %u (", n);
         if (!CHECK(log_has(module, " ")))
             printf("    (%s)\n", module);
     }
