@@ -93,6 +93,29 @@ static double cell_state(const struct listing *listing, const json_t *row,
     return 0;
 }
 
+/* Below the table, what those that crashed said last. */
+static void list_summary(const struct listing *listing)
+{
+    json_t *row, *line;
+    size_t i, j;
+
+    json_array_foreach(listing->data, i, row) {
+        json_t *lines = json_object_get(row, "last_lines");
+
+        if (json_array_size(lines))
+            printf("\n%s said last (belfry console %s):\n",
+                   row_text(row, "name"), row_text(row, "name"));
+        json_array_foreach(lines, j, line) {
+            const char *said = json_string_value(line);
+            char *text = text_of("  %s", said ? said : "");
+
+            text_clean(text);
+            puts(text);
+            free(text);
+        }
+    }
+}
+
 static const struct column list_columns[] = {
     { "ID", "id", CELL_NUMBER, NULL },
     { "NAME", "name", CELL_TEXT, NULL },
@@ -587,7 +610,7 @@ static const struct column module_columns[] = {
 /* ---- The verb. ----------------------------------------------------------- */
 
 static const struct spec specs[] = {
-    { "list", list_columns, "name", NULL, NULL },
+    { "list", list_columns, "name", NULL, list_summary },
     { "vcpus", vcpu_columns, NULL, NULL, NULL },
     { "channels", channel_columns, "channel", add_verdicts, NULL },
     { "rings", ring_columns, "channel", NULL, NULL },

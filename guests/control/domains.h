@@ -15,7 +15,7 @@
 
 #define DOMAINS_MAX 64u
 #define ENDED_MAX   32u
-#define ENDED_TAIL  1024u
+#define ENDED_TAIL  2048u
 
 /* A module2 line, understood. */
 struct module {
@@ -73,6 +73,9 @@ const struct ended *ended_by_name(const char *name);
 const struct ended *ended_by_id(uint32_t id, uint64_t generation);
 /* The i-th of those remembered, from the oldest; NULL: no more. */
 const struct ended *ended_at(unsigned int i);
+/* The line of what it printed last that begins at *at, safe to show; *at
+ * moves behind it.  False: there is none. */
+bool ended_line(const struct ended *e, uint32_t *at, char *to, size_t size);
 /* The name of a domain that lives or has lived under this id. */
 const char *domain_name(uint32_t id, char *buf, size_t size);
 

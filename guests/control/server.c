@@ -134,6 +134,8 @@ static void request(void)
     run(words[0], v, &c);
 }
 
+/* An empty line is no request, and has no reply: a tool that comes to a line in
+ * an unknown state ends with one what may have been begun. */
 static void end_line(void)
 {
     if (line_length > 0 && line[line_length - 1] == '\r')
@@ -143,7 +145,7 @@ static void end_line(void)
         reply_usage("?", "the request is longer than 1000 bytes");
     else if (strlen(line) != line_length)
         reply_usage("?", "not a request: it has a zero byte in it");
-    else
+    else if (line_length > 0)
         request();
     line_length = 0;
     too_long = false;

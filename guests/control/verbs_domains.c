@@ -10,6 +10,8 @@
 #include "lib/format.h"
 #include "lib/vcpu_state.h"
 
+#define LAST_LINES 6u /* of a domain that has crashed */
+
 static int run_hello(struct call *c)
 {
     static const char *const words[] = { "counters", "audit", "refused",
@@ -101,9 +103,29 @@ static void emit_crash(struct emit *e, const struct belfry_domain *d)
     emit_object_end(e);
 }
 
+/* What one that has crashed said last; nothing of others. */
+static void emit_last_lines(struct emit *e, const struct ended *g)
+{
+    unsigned int nr = 0, n = 0;
+    char line[DOMCON_LINE];
+    uint32_t at = 0;
+
+    emit_array(e, "last_lines");
+    if (g && (g->info.reason == SHUTDOWN_crash ||
+              g->info.reason == SHUTDOWN_watchdog)) {
+        while (ended_line(g, &at, line, sizeof(line)))
+            nr++;
+        for (at = 0; ended_line(g, &at, line, sizeof(line)); n++)
+            if (n + LAST_LINES >= nr)
+                emit_string(e, NULL, line);
+    }
+    emit_array_end(e);
+}
+
+/* @g: it has ended, else NULL. */
 static void emit_domain(struct emit *e, const struct belfry_domain *d,
                         const char *state, const char *why,
-                        const char *last_line)
+                        const char *last_line, const struct ended *g)
 {
     emit_object(e, NULL);
     emit_number(e, "id", d->id);
@@ -123,6 +145,7 @@ static void emit_domain(struct emit *e, const struct belfry_domain *d,
     emit_number(e, "priority", d->priority);
     emit_crash(e, d);
     emit_string(e, "last_line", last_line);
+    emit_last_lines(e, g);
     emit_object_end(e);
 }
 
@@ -140,12 +163,12 @@ static int run_list(struct call *c)
     const struct ended *g;
 
     emit_array(c->emit, "data");
-    emit_domain(c->emit, &own_info, "running", "", "");
+    emit_domain(c->emit, &own_info, "running", "", "", NULL);
     for_each_dom (d)
         emit_domain(c->emit, &d->info, state_name(&d->info), why_now(d),
-                    d->console.last_line);
+                    d->console.last_line, NULL);
     for (unsigned int i = 0; (g = ended_at(i)) != NULL; i++)
-        emit_domain(c->emit, &g->info, "gone", g->why, g->last_line);
+        emit_domain(c->emit, &g->info, "gone", g->why, g->last_line, g);
     emit_array_end(c->emit);
     return 0;
 }

@@ -110,7 +110,7 @@ security_names_what_is_there() {
         grep -oE '[A-Za-z0-9]+_[A-Za-z0-9_]+' | sort -u >"$work/names"
     test -s "$work/names" || return 1
     while read -r name; do
-        grep -rqwF --include='*.c' "$name" "$here/.." "$here/../../hv" ||
+        grep -rqwF --include='*.c' --include='*.py' "$name" "$here/.." "$here/../../hv" ||
             test -f "$here/../unit/$name.c" || echo "$name is not there"
     done <"$work/names" | grep . && return 1
     return 0
@@ -293,6 +293,14 @@ has_new_generation() { [ "$(generation "$1")" -gt "$2" ]; }
 test_domains() {
     status "create a domain from its module" 0 belfry create late
     within "it speaks" 5 grep_log 'late: hello from domain'
+    status "create one that panics" 0 belfry create panic
+    within "its panic is the reason of its end" 5 grep_verb \
+        '^ *[0-9]+ +panic +gone .*reason crash: panic: as asked$' list
+    holds "its last lines stand below the list" grep_verb '^  panic: as asked$' list
+    holds "the log has its lines" grep_log '^.* panic: panic: as asked$'
+    holds "and its end, with the reason" \
+        grep_log '^.* panic: failed: .*crash: panic: as asked$'
+    holds "list --json is as the protocol says after it too" schema list
     status "create what has no module" 3 belfry create nothing
     status "create what lives already" 4 belfry create disk
     status "pause" 0 belfry pause disk
@@ -362,6 +370,10 @@ raw_is_refused() {
     belfry raw "$1" | jq -e '.ok == false and .error.code == 2'
 }
 
+empty_lines_have_no_reply() {
+    belfry raw '\x0a\x0d\x0a9 hello' | jq -e '.ok and .id == "9"'
+}
+
 test_garbled() {
     holds "a line without a verb" raw_is_refused 'nonsense'
     holds "a verb that is none" raw_is_refused '7 frobnicate'
@@ -369,6 +381,7 @@ test_garbled() {
     holds "an open quote" raw_is_refused '7 store read "/x'
     holds "a line that is too long" raw_is_refused \
         "7 store read $(head -c 3000 /dev/zero | tr '\0' a)"
+    holds "empty lines before a request" empty_lines_have_no_reply
     holds "the next one works" belfry list
     belfry raw '8 li\c' >/dev/null 2>&1
     belfry list >/dev/null 2>&1 # takes the rest of that line with it

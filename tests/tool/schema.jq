@@ -25,8 +25,8 @@ def rows(test): if type != "array" then fail("data is no array")
 def states: ["running", "blocked", "paused", "shutdown", "dying", "gone"];
 def reasons: ["none", "poweroff", "reboot", "suspend", "crash", "watchdog",
     "destroyed"];
-def crash: or_null(counts(["vector", "error"]) | addresses(["rip", "cr2"])
-    | texts(["symbol", "text"]) | true);
+def crash: or_null(is("vector"; or_null(count)) | counts(["error"])
+    | addresses(["rip", "cr2"]) | texts(["symbol", "text"]) | true);
 
 def one_end: texts(["domain", "vcpu_state", "symbol"])
     | addresses(["rip"])
@@ -42,6 +42,7 @@ def data:
             "hypercalls", "refused", "generation", "created", "ended",
             "priority"])
         | is("state"; one_of(states)) | is("reason"; one_of(reasons))
+        | is("last_lines"; type == "array" and all(.[]; type == "string"))
         | is("crash"; crash))
     elif $verb == "vcpus" then rows(texts(["domain", "cpus", "state", "symbol"])
         | counts(["vcpu", "cpu", "since", "priority", "lent_priority",
