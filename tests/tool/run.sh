@@ -181,6 +181,69 @@ test_images() {
     said "and reach it" '-smp 2 .*-name theirs'
 }
 
+# ---- Kernels that nobody here built. --------------------------------------
+
+# A bzImage as Linux builds it, of any ELF file: LZ4 blocks of literals alone.
+make_bzimage() { # ELF MAGIC
+    perl -e '
+        local $/; open(F, "<:raw", $ARGV[0]) or die; my $elf = <F>;
+        my $n = length($elf) - 15;
+        my $block = "\xf0" . "\xff" x int($n / 255) . chr($n % 255) . $elf;
+        my $payload = pack("VV", hex $ARGV[1], length $block) . $block .
+            pack("V", length $elf);
+        my $setup = "\0" x 1024;
+        substr($setup, 0x1f1, 1) = "\1";
+        substr($setup, 0x1fe, 10) = "\x55\xaa\0\0HdrS\x0f\x02";
+        substr($setup, 0x248, 8) = pack("VV", 0, length $payload);
+        print $setup, $payload;' "$1" "$2"
+}
+
+# What check says of a system whose kernel and ramdisk are these files.
+check_foreign() { # KERNEL RAMDISK
+    printf '%s\n' 'multiboot2 /belfry.elf' \
+        'module2 /guests/control.elf name=control' \
+        "module2 /kernel name=linux mem=16M vbd=${3:-disk}:xvda" \
+        'module2 /ramdisk ramdisk=linux' \
+        'module2 /guests/disk.elf name=disk' \
+        'module2 /small ramdisk=disk' boot >"$work/foreign.cfg"
+    belfry check "$work/foreign.cfg" --root "$build" --file "kernel=$1" \
+        --file "ramdisk=$2" --file "small=$work/small"
+}
+
+test_foreign() {
+    _lz4=184c2102 _good=$build/guests/hello.elf
+    make_bzimage "$_good" $_lz4 >"$work/bz"
+    status "a bzImage is unpacked" 0 check_foreign "$work/bz" "$work/small"
+    head -c 20000 "$work/bz" >"$work/bad"
+    status "one that is cut off" 1 check_foreign "$work/bad" "$work/small"
+    said "is called so" ':3:9: .* its header names no payload .*cut off'
+    { head -c 1032 "$work/bz"; head -c 1 "$work/zeros"
+        tail -c +1034 "$work/bz"; } >"$work/bad"
+    status "a damaged one" 1 check_foreign "$work/bad" "$work/small"
+    said "is called so" ':3:9: .* its compressed kernel is damaged'
+    make_bzimage "$_good" 00088b1f >"$work/bad"
+    status "one compressed otherwise" 1 check_foreign "$work/bad" "$work/small"
+    said "what to give instead is said" 'not compressed by LZ4; give the vmlinux'
+    objcopy --remove-section .note.Xen "$_good" "$work/plain"
+    make_bzimage "$work/plain" $_lz4 >"$work/bad"
+    status "a kernel without PV support" 1 check_foreign "$work/bad" "$work/small"
+    said "the option it lacks is said" ':3:9: .*no Xen PV64 kernel.*CONFIG_XEN_PV'
+    gzip -c "$_good" >"$work/bad"
+    status "a kernel that is an archive" 1 check_foreign "$work/bad" "$work/small"
+    said "what to do is said" "'$work/bad' is compressed; gunzip it first"
+    head -c 9000 "$_good" >"$work/bad"
+    status "an ELF image that is cut off" 1 check_foreign "$work/bad" "$work/small"
+    said "is called so" ':3:9: .*the ELF image is cut off'
+    status "a ramdisk that is too large" 1 check_foreign "$_good" "$work/disk"
+    said "how much memory it takes is said" \
+        ":3:28: domain 'linux' has 16384 KiB of memory, its start needs mem=[0-9]+K"
+    status "a ramdisk that is not there" 1 check_foreign "$_good" "$work/none"
+    said "which, is said" ":4:9: file '/ramdisk' is missing"
+    status "a disk that is not there" 1 check_foreign "$_good" "$work/small" dusk
+    said "which there are, is said" \
+        ":3:36: there is no domain 'dusk' \(have: control, linux, disk\)"
+}
+
 # ---- Runs to the end. ----------------------------------------------------
 
 # What the domains said, without times and counts that differ with each run.
@@ -474,6 +537,7 @@ belfry image "$work/hello.cfg" --root "$build" -o "$work/hello.iso" -q
 
 test_without_system
 test_images
+test_foreign
 test_batch
 test_start
 test_listings
