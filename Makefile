@@ -127,7 +127,8 @@ $(B)/belfry: $(TOOL_OBJ) $(B)/host/lib.a
 	$(CC) $^ -ljansson -llz4 -o $@
 
 # ---- The library of rings and links, for Linux programs. ---------------------
-RINGS_OBJ := $(call obj,pic,$(wildcard rings/*.c links/*.c links/linux/*.c) \
+# Calls are between domains: their bells are hypercalls.
+RINGS_OBJ := $(call obj,pic,$(filter-out rings/call.c,$(wildcard rings/*.c links/*.c links/linux/*.c)) \
   lib/format.c lib/string_copy.c)
 $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
@@ -235,7 +236,7 @@ $(B)/fuzz/%: tests/fuzz/%.c $(wildcard rings/*.c) $(filter-out lib/string.c,$(LI
 
 # ---- Models: the rings' own files, every shared access a call to the checker
 # (tests/models/README.md). ----------------------------------------------------
-MODEL_RINGS := $(call obj,models,$(filter-out rings/shared_copy.c rings/descriptor.c,$(wildcard rings/*.c)))
+MODEL_RINGS := $(call obj,models,$(filter-out rings/shared_copy.c rings/descriptor.c rings/call.c,$(wildcard rings/*.c)))
 $(B)/models/%.o: %.c
 	@mkdir -p $(@D)
 	gcc -Itests/models/hooked $(HOSTFLAGS) -c $< -o $@

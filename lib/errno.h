@@ -1,6 +1,6 @@
 /*
  * Error numbers: the host's where there is a host, else Xen's table, which
- * has the same values, and three that Xen never returns to a guest.
+ * has the same values, and four that Xen never returns to a guest.
  */
 #ifndef LIB_ERRNO_H
 #define LIB_ERRNO_H
@@ -13,6 +13,7 @@ enum errno_value {
 #include <xen/errno.h>
     EPIPE = 32,    /* the peer has gone */
     EPROTO = 71,   /* the peer broke the protocol */
+    ECANCELED = 125, /* nobody waits for it any more */
     ERESTART = 85, /* inside the hypervisor: call again */
 };
 #undef XEN_ERRNO

@@ -21,6 +21,7 @@ install_header() { # FILE
 
 mkdir -p "$root/include/belfry" "$root/lib/pkgconfig" "$root/share/man/man3"
 for header in "$here"/../rings/*.h "$here"/../links/link*.h; do
+    [ "$(basename "$header")" = call.h ] && continue # for guests only
     install_header "$header"
 done
 install -m 644 "$B/libbelfry.a" "$root/lib/"
