@@ -134,7 +134,7 @@ static bool serve_one(struct call_service *s)
     return error == 0;
 }
 
-/* Its bell rang for no request: has the caller left? */
+/* Its bell rang, and there was no request: has the caller left? */
 static void look_after(struct call_service *s)
 {
     if (!s->gone) {
@@ -170,7 +170,21 @@ static evtchn_port_t answer_and_sleep(struct call_service *answered,
     return 0;
 }
 
-/* Take requests from all whose bell has rung; the last one answered is not
+/* Rings that the runtime has collected, perhaps while a request was worked
+ * on.  True: there are some that nobody has looked into. */
+static bool any_rang(struct call_service *const *services, unsigned int n)
+{
+    bool any = false;
+
+    for (unsigned int i = 0; i < n; i++) {
+        if (event_take(services[i]->port))
+            services[i]->rang = true;
+        any |= services[i]->rang;
+    }
+    return any;
+}
+
+/* Take a request from each whose bell has rung.  The last one answered is not
  * rung yet, but returned, so that it can be handed over. */
 static struct call_service *look_at_all(struct call_service *const *services,
                                         unsigned int n)
@@ -179,13 +193,15 @@ static struct call_service *look_at_all(struct call_service *const *services,
 
     for (unsigned int i = 0; i < n; i++) {
         struct call_service *s = services[i];
-        bool rang = event_take(s->port);
 
+        if (!s->rang)
+            continue;
+        s->rang = false;
         if (serve_one(s)) {
             if (answered)
                 (void)event_send(answered->port);
             answered = s;
-        } else if (rang) {
+        } else {
             look_after(s);
         }
     }
@@ -209,27 +225,42 @@ static bool any_gone(struct call_service *const *services, unsigned int n)
     return false;
 }
 
+/* Why serving should end; 1: it should not. */
+static int reason_to_stop(struct call_service *const *services, unsigned int n,
+                          uint64_t deadline)
+{
+    if (any_gone(services, n))
+        return -EPIPE;
+    if (stopped)
+        return 0;
+    return deadline && clock_now() >= deadline ? -ETIMEDOUT : 1;
+}
+
 int call_serve(struct call_service *const *services, unsigned int n,
                uint64_t deadline)
 {
-    struct call_service *answered = look_at_all(services, n);
+    struct call_service *answered = NULL, *s;
+    evtchn_port_t port;
+    int reason;
 
     stopped = false;
+    for (unsigned int i = 0; i < n; i++)
+        services[i]->rang = true; /* whatever came before */
     for (;;) {
-        evtchn_port_t port;
-        struct call_service *s;
-
-        if (!answered && any_gone(services, n))
-            return -EPIPE;
-        if (!answered && stopped)
-            return 0;
-        if (!answered && deadline && clock_now() >= deadline)
-            return -ETIMEDOUT;
+        if (any_rang(services, n)) {
+            if (answered)
+                (void)event_send(answered->port);
+            answered = look_at_all(services, n);
+            continue;
+        }
+        reason = reason_to_stop(services, n, deadline);
+        if (reason <= 0) {
+            if (answered)
+                (void)event_send(answered->port);
+            return reason;
+        }
         port = answer_and_sleep(answered, deadline);
         s = port ? find(services, n, port) : NULL;
-        if (!s)
-            answered = look_at_all(services, n);
-        else
-            answered = serve_one(s) ? s : NULL;
+        answered = s && serve_one(s) ? s : NULL;
     }
 }

@@ -41,6 +41,7 @@ struct call_service {
     evtchn_port_t port;
     call_fn *fn;
     void *data;
+    bool rang;            /* its bell, and nobody has looked why */
     bool gone;            /* its caller has left, or broke the protocol */
     uint64_t served;      /* answers given */
     uint64_t unwanted;    /* of requests nobody waited for any more */
