@@ -143,7 +143,7 @@ static bool peer_is_gone(const struct evtchn *chn)
     return port_is_bound(chn) && has_ended(chn->u.remote.domain);
 }
 
-/* There may be nobody to ring. */
+/* There may be nobody to ring, or there is a limit. */
 static OUT_OF_LINE long send_gated(struct evtchn *chn)
 {
     if (chn->state != EVTCHN_UNBOUND && chn->state != EVTCHN_GATED)
@@ -156,7 +156,10 @@ static OUT_OF_LINE long send_gated(struct evtchn *chn)
         return 0;
     }
     chn->n.rung++;
-    raise(chn->u.remote.domain, chn->u.remote.port);
+    if (chn->u.remote.port->limit != NULL)
+        evtchn_raise_limited(chn->u.remote.domain, chn->u.remote.port);
+    else
+        raise(chn->u.remote.domain, chn->u.remote.port);
     return 0;
 }
 

@@ -149,6 +149,7 @@ static void port_open(struct evtchn_domain *d, struct evtchn *chn,
 /* Domain lock and port lock held. */
 static void port_free(struct evtchn_domain *d, struct evtchn *chn)
 {
+    evtchn_limit_drop(chn);
     bit_test_and_clear(d->shared->evtchn_pending, chn->port);
     write_once(&chn->vcpu, 0);
     write_once(&chn->state, EVTCHN_FREE);
@@ -165,6 +166,7 @@ static void leave(const struct evtchn_domain *d, const struct evtchn *chn,
 {
     struct evtchn_domain *left = chn->u.remote.domain;
 
+    evtchn_limit_flush(left, peer);
     write_once(&peer->state, EVTCHN_UNBOUND);
     peer->u.unbound = d->self;
     if (has_ended(d))
@@ -284,8 +286,9 @@ static int bind_interdomain(struct evtchn_domain *d, struct evtchn *chn,
     } else {
         port_open(d, chn, EVTCHN_INTERDOMAIN, 0);
         bind_to(chn, rd, remote);
-        write_once(&remote->state, EVTCHN_INTERDOMAIN);
         bind_to(remote, d, chn);
+        gate(chn);
+        gate(remote);
         /* The peer may have rung while there was nobody to hear it. */
         evtchn_raise(d, chn);
     }
@@ -488,5 +491,8 @@ void evtchn_domain_free(struct evtchn_domain *d)
             evtchn_hook_free_page(d->bucket[i]);
         d->bucket[i] = NULL;
     }
+    if (d->limits != NULL)
+        evtchn_hook_free_page(d->limits);
+    d->limits = NULL;
     d->nr_valid = 0;
 }

@@ -11,9 +11,9 @@
  * buckets and the VIRQ tables; the owner opens and closes ports under it.
  * evtchn.lock guards one port; whatever changes both ends of a channel holds
  * both port locks, taken by ascending address (lock_with_peer, lock_two).
- * Order: domain lock, then port locks.  A send takes its own port's lock
- * alone: that keeps the peer from going away, since closing either end takes
- * both locks.
+ * Order: domain lock, then port locks, then those of timers.  A send takes its
+ * own port's lock alone: that keeps the peer from going away, since closing
+ * either end takes both locks.
  *
  * Life of memory.  nr_valid only grows: a port below it has a bucket for as
  * long as the domain's memory lives (published with store_release after the
@@ -84,6 +84,7 @@ struct evtchn_counters {
     uint64_t masked;    /* of these, set pending while masked, unpolled */
     uint64_t last_sent;
     uint64_t last_prompt, last_masked; /* when it became pending, how */
+    uint64_t throttled; /* rings that found no credit (credits.c) */
 
     uint64_t rung;    /* by the owner on the peer's port */
     uint64_t dropped; /* by the owner while there was no peer */
@@ -113,6 +114,19 @@ struct evtchn {
 } __attribute__((aligned(128)));
 _Static_assert(sizeof(struct evtchn) == 128, "32 ports a page");
 
+/* How often a port may be rung (credits.c).  Which port's it is changes under
+ * the owner's domain lock and both port locks; the rest with the lock held
+ * that the port's rings are raised under. */
+struct evtchn_limit {
+    struct evtchn *chn; /* whose; NULL: nobody's */
+    uint64_t interval;  /* ns from credit to credit */
+    uint64_t full_at;   /* the time at which all credits will be there */
+    uint32_t credits;
+    bool held;         /* a ring waits for a credit, and the timer is set */
+    bool told;         /* the log has a line since all credits were there */
+    uint64_t timer[4]; /* what evtchn_hook_timer_set() keeps here */
+};
+
 /* What the module keeps of a vCPU. */
 struct evtchn_vcpu {
     struct evtchn_domain *domain;
@@ -140,6 +154,7 @@ struct evtchn_domain {
     uint32_t closed;    /* where evtchn_domain_destroy() stands */
     uint32_t global_virq_port[NR_VIRQS];
     uint64_t closed_sent, closed_received; /* by ports that were closed */
+    struct evtchn_limit *limits; /* BELFRY_LIMITS, one page; NULL: none yet */
 };
 
 /* Start-up of a domain: port 0 reserved.  Fields of identity, shared and
@@ -215,10 +230,13 @@ void evtchn_take_back(struct evtchn_domain *d, uint32_t port);
 
 /* BELFRYOP_port without what only the hypervisor knows.  *origin: of the peer
  * or of who was it; *vcpu: the peer's that is notified, NULL if none is bound,
- * valid until this CPU leaves the hypervisor.  -EINVAL: not an open port, or
- * an unknown bit. */
+ * valid until this CPU leaves the hypervisor.  Errors as belfry.h has them. */
 int evtchn_port_op(struct evtchn_domain *d, struct belfry_port *op,
                    uint16_t *origin, struct evtchn_vcpu **vcpu);
+
+/* The time that was given to evtchn_hook_timer_set() has come.  With no lock;
+ * harmless when the limit is another port's meanwhile, or nobody's. */
+void evtchn_limit_due(struct evtchn_limit *limit);
 
 /* Raise a per-vCPU VIRQ; nothing happens if it is not bound. */
 void evtchn_send_virq(struct evtchn_vcpu *v, uint32_t virq);
@@ -287,6 +305,21 @@ void evtchn_hook_put(struct evtchn_domain *d);
  * it, or a port that it polls.  Called with a port lock held; must not call
  * back into this module. */
 void evtchn_hook_wake(struct evtchn_vcpu *v);
+
+/* Nanoseconds, never backwards. */
+uint64_t evtchn_hook_now(void);
+
+/* Call evtchn_limit_due(limit) once at that time, and not at the time given
+ * before.  With the locks of the port held; false: there is no timer. */
+bool evtchn_hook_timer_set(struct evtchn_limit *limit, uint64_t time);
+/* Do not call it; a call may be under way, for as long as the domain's memory
+ * lives. */
+void evtchn_hook_timer_cancel(struct evtchn_limit *limit);
+
+/* The first of a row of rings of this port has been held back; @by rings it.
+ * With port locks held. */
+void evtchn_hook_throttled(struct evtchn_domain *d, uint32_t port,
+                           struct evtchn_domain *by);
 
 /* Zeroed page of 4,096 bytes charged to nobody, or NULL. */
 void *evtchn_hook_alloc_page(void);

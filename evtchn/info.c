@@ -69,7 +69,8 @@ static void describe_counters(const struct evtchn *chn,
 {
     const struct evtchn_counters *n = &chn->n;
 
-    info->sent = n->sent;
+    info->sent = n->sent + (chn->limit != NULL && chn->limit->held);
+    info->throttled = n->throttled;
     info->coalesced = n->coalesced;
     info->delivered = n->sent - n->coalesced - n->masked + n->late;
     info->dropped = n->dropped;
@@ -135,9 +136,8 @@ static void audit_bound(struct evtchn_domain *d, const struct evtchn *chn)
              port_lookup(chn->u.remote.domain, peer->port) != peer)
         evtchn_hook_differs(d, chn->port,
                             "its peer is not the domain's it was bound to");
-    else if (chn->state != EVTCHN_GATED && has_ended(chn->u.remote.domain) &&
-             (chn->options & BELFRY_PORT_NOTICE))
-        evtchn_hook_differs(d, chn->port, "its peer's end was not told");
+    else if (chn->state != EVTCHN_GATED && must_be_gated(chn))
+        evtchn_hook_differs(d, chn->port, "sends on it are not looked at");
 }
 
 static void audit_port(struct evtchn_domain *d, uint32_t port)
@@ -159,6 +159,8 @@ static void audit_port(struct evtchn_domain *d, uint32_t port)
         evtchn_hook_differs(d, port, "it is free and would never be found");
     if ((chn->state == EVTCHN_RESERVED) != (port == 0))
         evtchn_hook_differs(d, port, "port 0 alone is reserved");
+    if (chn->limit != NULL && chn->limit->chn != chn)
+        evtchn_hook_differs(d, port, "its limit is another port's");
 }
 
 static void audit_virqs(struct evtchn_domain *d, const uint32_t *ports)
@@ -180,6 +182,7 @@ uint32_t evtchn_audit(struct evtchn_domain *d)
     for (uint32_t port = 0; port < d->nr_valid; port++)
         audit_port(d, port);
     audit_virqs(d, d->global_virq_port);
+    evtchn_audit_limits(d);
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
         audit_virqs(d, d->vcpu[i]->virq_port);
         polling += d->vcpu[i]->polling;

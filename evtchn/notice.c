@@ -1,6 +1,6 @@
 /*
- * The end of a peer as an event (BELFRY_PORT_NOTICE), and what one end of a
- * channel may know of the other (BELFRYOP_port).
+ * BELFRYOP_port: what one end of a channel may know of the other, and whose
+ * end is an event (BELFRY_PORT_NOTICE).
  *
  * A domain that ends keeps its ports until it is destroyed, so that they can
  * still be looked at.  The ends of those who asked are gated meanwhile: each
@@ -31,7 +31,7 @@ static void tell(struct evtchn_domain *d, struct evtchn *chn)
     if (!(chn->options & BELFRY_PORT_NOTICE))
         return;
     if (port_is_bound(chn))
-        write_once(&chn->state, EVTCHN_GATED);
+        gate(chn);
     evtchn_raise(d, chn);
 }
 
@@ -63,14 +63,30 @@ void evtchn_tell_successor(struct evtchn_domain *d, uint16_t origin)
     }
 }
 
-static void change(struct evtchn_domain *d, struct evtchn *chn,
-                   const struct belfry_port *op)
+/* Domain lock and both port locks held: nothing is changed, or all. */
+static int change(struct evtchn_domain *d, struct evtchn *chn,
+                  const struct belfry_port *op)
 {
-    if (!(op->set & BELFRY_PORT_SET_OPTIONS))
-        return;
+    int rc = 0;
+
+    if (!port_is_open(chn))
+        return refuse(-EINVAL, op->port, "the port is not open");
+    if (op->set & BELFRY_PORT_SET_CREDITS)
+        rc = evtchn_limit_set(d, chn, op->credits, op->interval);
+    if (rc != 0 || !(op->set & BELFRY_PORT_SET_OPTIONS))
+        return rc;
     write_once(&chn->options, (uint8_t)op->options);
     if (is_gone(end_of_peer(chn)))
         tell(d, chn);
+    return 0;
+}
+
+static void describe_own(const struct evtchn *chn, struct belfry_port *op)
+{
+    op->options = chn->options;
+    op->credits = chn->limit != NULL ? chn->limit->credits : 0;
+    op->interval = chn->limit != NULL ? chn->limit->interval : 0;
+    op->throttled = chn->n.throttled;
 }
 
 int evtchn_peer_vcpu(struct evtchn_domain *d, uint32_t port,
@@ -124,25 +140,27 @@ static void describe_peer(const struct evtchn *chn, struct belfry_port *op,
 int evtchn_port_op(struct evtchn_domain *d, struct belfry_port *op,
                    uint16_t *origin, struct evtchn_vcpu **vcpu)
 {
+    const uint32_t sets = BELFRY_PORT_SET_OPTIONS | BELFRY_PORT_SET_CREDITS;
     struct evtchn *chn = port_lookup(d, op->port), *peer;
-    bool open;
+    int rc;
 
     *origin = 0;
     *vcpu = NULL;
-    if (op->set & ~BELFRY_PORT_SET_OPTIONS || op->options & ~BELFRY_PORT_NOTICE)
+    if (op->set & ~sets || op->options & ~BELFRY_PORT_NOTICE)
         return refuse(-EINVAL, op->port, "an unknown bit is set");
     if (chn == NULL)
         return refuse(-EINVAL, op->port, "the port was never allocated");
 
+    spin_lock(&d->lock); /* which limits are free */
     peer = evtchn_lock_with_peer(chn);
-    open = port_is_open(chn);
-    if (open) {
-        change(d, chn, op);
-        op->options = chn->options;
+    rc = change(d, chn, op);
+    if (rc == 0) {
+        describe_own(chn, op);
         *origin = end_of_peer(chn)->origin;
         describe_peer(chn, op, vcpu);
     }
     evtchn_unlock_with_peer(chn, peer);
+    spin_unlock(&d->lock);
 
-    return open ? 0 : refuse(-EINVAL, op->port, "the port is not open");
+    return rc;
 }

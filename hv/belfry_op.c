@@ -28,7 +28,7 @@
 #define CAPABILITIES                                                           \
     (BELFRY_CAP_COUNTERS | BELFRY_CAP_AUDIT | BELFRY_CAP_REFUSED |             \
      BELFRY_CAP_RINGS | BELFRY_CAP_MANAGE | BELFRY_CAP_CALLS |                 \
-     BELFRY_CAP_NOTICE)
+     BELFRY_CAP_NOTICE | BELFRY_CAP_CREDITS)
 
 union arguments {
     struct {

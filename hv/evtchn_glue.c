@@ -7,6 +7,7 @@
 #include "evtchn/evtchn.h"
 
 #include "hv/audit.h"
+#include "hv/console.h"
 #include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
@@ -30,6 +31,48 @@ void evtchn_hook_put(struct evtchn_domain *d)
 void evtchn_hook_wake(struct evtchn_vcpu *v)
 {
     sched_wake(container_of(v, struct vcpu, evtchn));
+}
+
+uint64_t evtchn_hook_now(void)
+{
+    return now();
+}
+
+static struct timer *timer_of(struct evtchn_limit *limit)
+{
+    _Static_assert(sizeof(struct timer) <= sizeof(limit->timer), "it fits");
+    return (struct timer *)limit->timer;
+}
+
+static void limit_expired(struct timer *t)
+{
+    evtchn_limit_due(container_of(t, struct evtchn_limit, timer));
+}
+
+/* Nobody else can have changed it since, and it cannot have expired: it is
+ * this CPU's. */
+bool evtchn_hook_timer_set(struct evtchn_limit *limit, uint64_t time)
+{
+    struct timer *t = timer_of(limit);
+
+    t->function = limit_expired;
+    timer_set(t, time);
+    return timer_is_set(t);
+}
+
+void evtchn_hook_timer_cancel(struct evtchn_limit *limit)
+{
+    timer_cancel(timer_of(limit));
+}
+
+void evtchn_hook_throttled(struct evtchn_domain *d, uint32_t port,
+                           struct evtchn_domain *by)
+{
+    const struct domain *owner = container_of(d, struct domain, evtchn);
+    const struct domain *sender = container_of(by, struct domain, evtchn);
+
+    printk_guest(sender->id, "%s rings port %u of %s faster than its limit\n",
+                 sender->name, port, owner->name);
 }
 
 void *evtchn_hook_alloc_page(void)

@@ -480,9 +480,9 @@ struct belfry_vcpus {
 /*
  * BELFRYOP_port: what a port is to do, and how its peer is.
  *
- * First what `set` names is changed, then all OUT fields are filled in; so
- * set == 0 only looks.  -EINVAL: no open port of the caller, or an unknown
- * bit.
+ * First what `set` names is changed, all of it or nothing, then all OUT fields
+ * are filled in; so set == 0 only looks.  -EINVAL: no open port of the caller,
+ * or an unknown bit.
  *
  * BELFRY_PORT_NOTICE: the end of the peer is an event.  When the peer closes
  * its end, shuts down, crashes or is destroyed the port rings, and from then
@@ -491,11 +491,17 @@ struct belfry_vcpus {
  * rings at once.  Without it all is as on Xen.
  *
  * Credits: at most `credits` rings of this port in a row are delivered as
- * they come, and one more each `interval` ns after.  Those beyond are held
- * back and delivered as one when there is a credit again: late, never lost.
- * 0 credits: no limit.  The first of a row that is held back is a line in the
- * hypervisor's log.  -ENOSPC: more than BELFRY_LIMITS ports of the domain have
- * limits.
+ * they come, and one more each `interval` ns after; what is not used comes
+ * back at that rate.  Those beyond are held back and delivered as one when
+ * there is a credit again: late, never lost.  When the limit is changed or the
+ * peer leaves, that is at once.  0 credits: no limit.  The first of a row that
+ * is held back is a line in the hypervisor's log; the row ends when all
+ * credits are there again.
+ *
+ *   -EINVAL    a VIRQ or an IPI; an interval of 0, or one so long that all
+ *              credits would take more than 2^62 ns
+ *   -ENOSPC    BELFRY_LIMITS ports of the domain have limits already
+ *   -ENOMEM
  */
 #define BELFRY_PORT_NOTICE (1u << 0) /* in options */
 

@@ -101,10 +101,93 @@ void evtchn_hook_reason(const char *text, uint32_t number)
     write_once(&last_number, number);
 }
 
+/* ---- The clock and the timers of limits: they go as the test says. ---- */
+
+#define MAX_TIMERS 256u
+
+static uint64_t world_time;
+static unsigned int throttle_lines;
+
+static spinlock_t timer_lock; /* guards: */
+static struct {
+    struct evtchn_limit *limit;
+    uint64_t time;
+} timers[MAX_TIMERS];
+static unsigned int nr_timers, max_timers;
+
+uint64_t evtchn_hook_now(void)
+{
+    return load_acquire(&world_time);
+}
+
+void evtchn_hook_throttled(struct evtchn_domain *d, uint32_t port,
+                           struct evtchn_domain *by)
+{
+    (void)d, (void)port, (void)by;
+    atomic_add_return(&throttle_lines, 1);
+}
+
+/* Timer lock held. */
+static void timer_take_out(const struct evtchn_limit *limit)
+{
+    for (unsigned int i = 0; i < nr_timers; i++)
+        if (timers[i].limit == limit)
+            timers[i] = timers[--nr_timers];
+}
+
+bool evtchn_hook_timer_set(struct evtchn_limit *limit, uint64_t time)
+{
+    bool room;
+
+    spin_lock(&timer_lock);
+    timer_take_out(limit);
+    room = nr_timers < max_timers;
+    if (room) {
+        timers[nr_timers].limit = limit;
+        timers[nr_timers++].time = time;
+    }
+    spin_unlock(&timer_lock);
+    return room;
+}
+
+void evtchn_hook_timer_cancel(struct evtchn_limit *limit)
+{
+    spin_lock(&timer_lock);
+    timer_take_out(limit);
+    spin_unlock(&timer_lock);
+}
+
+/* One whose time has come, taken out; or NULL. */
+static inline struct evtchn_limit *timer_expired(void)
+{
+    struct evtchn_limit *limit = NULL;
+
+    spin_lock(&timer_lock);
+    for (unsigned int i = 0; i < nr_timers && limit == NULL; i++)
+        if (timers[i].time <= evtchn_hook_now())
+            limit = timers[i].limit;
+    timer_take_out(limit);
+    spin_unlock(&timer_lock);
+    return limit;
+}
+
+/* So much later, and what was due by then has happened. */
+static inline void pass(uint64_t ns)
+{
+    struct evtchn_limit *limit;
+
+    atomic_add_return(&world_time, ns);
+    while ((limit = timer_expired()) != NULL)
+        evtchn_limit_due(limit);
+}
+
 static void world_begin(void)
 {
     memset(world, 0, sizeof(world));
     pages_left = -1;
+    max_timers = MAX_TIMERS;
+    world_time = 1000000;
+    throttle_lines = 0;
     for (unsigned int i = 0; i < NR_DOMAINS; i++) {
         struct test_domain *d = &world[i];
 
@@ -159,7 +242,7 @@ static void world_end(void)
             abort();
         free(world[i].page);
     }
-    if (pages_allocated != 0)
+    if (pages_allocated != 0 || nr_timers != 0)
         abort();
 }
 
