@@ -315,6 +315,32 @@ int event_close(evtchn_port_t port)
     return 0;
 }
 
+static int port_op(struct belfry_port *op)
+{
+    op->size = sizeof(*op);
+    op->version = BELFRY_ABI_VERSION;
+    return (int)hypercall_belfry_op(BELFRYOP_port, op);
+}
+
+int event_limit(evtchn_port_t port, uint32_t credits, uint64_t interval_ns)
+{
+    struct belfry_port op = { .port = port,
+                              .set = BELFRY_PORT_SET_CREDITS,
+                              .credits = credits,
+                              .interval = interval_ns };
+
+    return port_op(&op);
+}
+
+int event_notice(evtchn_port_t port)
+{
+    struct belfry_port op = { .port = port,
+                              .set = BELFRY_PORT_SET_OPTIONS,
+                              .options = BELFRY_PORT_NOTICE };
+
+    return port_op(&op);
+}
+
 void event_init(void)
 {
     for (unsigned int w = 0; w < WORDS; w++)

@@ -280,6 +280,53 @@ static void a_storm_keeps_nobody_waiting(void)
     loop_close(&calm);
 }
 
+/* However slow this machine is: the second ring does not come before the
+ * second credit. */
+static void a_limit_delays_and_loses_nothing(void)
+{
+    const uint64_t interval = 20000000;
+    uint64_t begun = clock_now();
+    struct loop l;
+
+    loop_open(&l);
+    CHECK(event_unmask(l.to) == 0);
+    event_take(l.to);
+    if (!guest.on_belfry) {
+        CHECK(event_limit(l.to, 1, interval) == -ENOSYS);
+        loop_close(&l);
+        return;
+    }
+    CHECK(event_limit(l.to, 1, interval) == 0);
+    event_send(l.from);
+    CHECK(event_take(l.to));
+    for (unsigned int i = 0; i < 10; i++)
+        event_send(l.from);
+    if (!event_take(l.to))
+        event_wait_for(l.to);
+    CHECK(clock_now() - begun >= interval);
+    CHECK(event_limit(l.to, 1, 0) == -EINVAL);
+    CHECK(event_limit(l.to, 0, 0) == 0);
+    event_take(l.to);
+    event_send(l.from);
+    CHECK(event_take(l.to));
+    loop_close(&l);
+    CHECK(event_limit(l.to, 1, interval) == -EINVAL);
+}
+
+static void the_end_of_a_peer_rings(void)
+{
+    struct loop l;
+
+    loop_open(&l);
+    CHECK(event_unmask(l.from) == 0);
+    event_take(l.from);
+    CHECK(event_notice(l.from) == (guest.on_belfry ? 0 : -ENOSYS));
+    CHECK(event_close(l.to) == 0);
+    CHECK(event_take(l.from) == guest.on_belfry);
+    CHECK(event_send(l.from) == (guest.on_belfry ? -EPIPE : 0));
+    CHECK(event_close(l.from) == 0);
+}
+
 static void ipis_arrive(void)
 {
     evtchn_port_t port;
@@ -370,8 +417,7 @@ static void a_readonly_grant_is_readonly(void)
     struct grant_mapping m;
     grant_ref_t ref = (grant_ref_t)grant_access(guest.domid, page, true);
 
-    CHECK(grant_map(guest.domid, &ref, 1, false, &m) == -EACCES ||
-           !m.address);
+    CHECK(grant_map(guest.domid, &ref, 1, false, &m) == -EACCES || !m.address);
     CHECK(grant_map(guest.domid, &ref, 1, true, &m) == 0);
     page[7] = 'x';
     CHECK(((char *)m.address)[7] == 'x');
@@ -388,8 +434,8 @@ static void a_failed_batch_leaves_nothing_mapped(void)
     struct grant_mapping m;
 
     for (unsigned int i = 0; i < 4; i++)
-        refs[i] = (grant_ref_t)grant_access(guest.domid,
-                                            pages + i * PAGE_SIZE, false);
+        refs[i] = (grant_ref_t)grant_access(guest.domid, pages + i * PAGE_SIZE,
+                                            false);
     CHECK(grant_end(refs[2]) == 0);
     CHECK(grant_map(guest.domid, refs, 4, false, &m) != 0 && !m.address);
     CHECK(grant_end(refs[0]) == 0);
@@ -475,6 +521,8 @@ int guest_main(void)
     masked_rings_come_later();
     handlers_may_wait();
     a_storm_keeps_nobody_waiting();
+    a_limit_delays_and_loses_nothing();
+    the_end_of_a_peer_rings();
     ipis_arrive();
     the_clock_goes_on();
     sleep_lasts_as_long();
