@@ -12,7 +12,8 @@
 
 #include "lib/errno.h"
 
-#define LONGEST (1ull << 62) /* ns; so that no sum of times overflows */
+#define LONGEST  (1ull << 62) /* ns; so that no sum of times overflows */
+#define ROW_ENDS 1000000000u  /* ns with all credits unused; for the log */
 
 _Static_assert(BELFRY_LIMITS * sizeof(struct evtchn_limit) <= 4096, "one page");
 
@@ -27,10 +28,10 @@ static bool take_credit(struct evtchn_limit *l, uint64_t now)
 {
     if (now < credit_due(l))
         return false;
-    if (now >= l->full_at) {
-        l->full_at = now;
+    if (now >= l->full_at + ROW_ENDS)
         l->told = false;
-    }
+    if (now > l->full_at)
+        l->full_at = now;
     l->full_at += l->interval;
     return true;
 }

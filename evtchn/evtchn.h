@@ -123,7 +123,7 @@ struct evtchn_limit {
     uint64_t full_at;   /* the time at which all credits will be there */
     uint32_t credits;
     bool held;         /* a ring waits for a credit, and the timer is set */
-    bool told;         /* the log has a line since all credits were there */
+    bool told;         /* the log has a line about this row */
     uint64_t timer[4]; /* what evtchn_hook_timer_set() keeps here */
 };
 

@@ -32,7 +32,8 @@ void hv_main(void)
            alloc_total_pages() >> 8, nr_cpus, nr_cpus == 1 ? "" : "s",
            read_cr4() & CR4_SMEP ? "on" : "off",
            read_cr4() & CR4_SMAP ? "on" : "off");
-    printk("belfry_op version %u: counters audit refused rings manage calls notice\n",
+    printk("belfry_op version %u: counters audit refused rings manage calls "
+           "notice credits\n",
            BELFRY_ABI_VERSION);
     serial_start();
     modules_check();

@@ -496,7 +496,7 @@ struct belfry_vcpus {
  * there is a credit again: late, never lost.  When the limit is changed or the
  * peer leaves, that is at once.  0 credits: no limit.  The first of a row that
  * is held back is a line in the hypervisor's log; the row ends when all
- * credits are there again.
+ * credits have been there for a second.
  *
  *   -EINVAL    a VIRQ or an IPI; an interval of 0, or one so long that all
  *              credits would take more than 2^62 ns

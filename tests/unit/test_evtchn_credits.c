@@ -485,8 +485,12 @@ START_TEST(a_row_is_told_of_once)
         pass(INTERVAL);
         handle_all(2);
     }
+    pass(CREDITS * INTERVAL); /* it has rested for a moment */
+    hold_one();
     ck_assert_uint_eq(throttle_lines, 1);
-    pass(CREDITS * INTERVAL);
+    pass(INTERVAL);
+    handle_all(2);
+    pass(CREDITS * INTERVAL + 1000000000);
     hold_one();
     ck_assert_uint_eq(throttle_lines, 2);
 }
