@@ -319,6 +319,14 @@ static double cell_coalesced(const struct listing *listing, const json_t *row,
     return sum_of_ends(row, "coalesced", buf, size);
 }
 
+static double cell_throttled(const struct listing *listing, const json_t *row,
+                             char *buf, size_t size)
+{
+    (void)listing;
+
+    return sum_of_ends(row, "throttled", buf, size);
+}
+
 static const struct column channel_columns[] = {
     { "CHANNEL", "channel", CELL_TEXT, NULL },
     { "A(dom:port)", "ends", CELL_TEXT, cell_end_a },
@@ -328,6 +336,7 @@ static const struct column channel_columns[] = {
     { "SENT", "ends", CELL_NUMBER, cell_sent },
     { "DELIVERED", "ends", CELL_NUMBER, cell_delivered },
     { "COALESCED", "ends", CELL_NUMBER, cell_coalesced },
+    { "THROTTLED", "ends", CELL_NUMBER, cell_throttled },
     { "IDLE", "idle", CELL_TIME, NULL },
     { "VERDICT", "verdict", CELL_TEXT, NULL },
     { 0 },
@@ -442,6 +451,7 @@ static const struct column end_columns[] = {
     { "DELIVERED", "delivered", CELL_NUMBER, NULL },
     { "COALESCED", "coalesced", CELL_NUMBER, NULL },
     { "DROPPED", "dropped", CELL_NUMBER, NULL },
+    { "THROTTLED", "throttled", CELL_NUMBER, NULL },
     { "LAST-SENT", "last_sent", CELL_NUMBER, cell_last_sent },
     { "LAST-DELIVERED", "last_delivered", CELL_NUMBER, cell_last_delivered },
     { "RIP", "rip", CELL_TEXT, NULL },

@@ -47,8 +47,8 @@ const struct command commands[] = {
       COMPLETE_DOMAIN, verb_listing },
     { "channels", "[DOM]", "list the event channels",
       "P/M shows for each end whether its port is pending (P) and masked "
-      "(M).  SENT, DELIVERED and COALESCED are sums of both ends; -v shows a "
-      "line for each end.",
+      "(M).  SENT, DELIVERED, COALESCED and THROTTLED are sums of both ends; "
+      "-v shows a line for each end.",
       LISTING | TAKES_VERBOSE, 0, 1, COMPLETE_DOMAIN, verb_listing },
     { "rings", "[CHANNEL]", "list the shared rings",
       "A ring that a side did not register shows - where that side knows "

@@ -231,7 +231,8 @@ static bool is_alarming(const char *text)
 {
     static const char *const words[] = {
         "crash", "dying", "PEER-DEAD", "HANDSHAKE", "MASKED", "SELECTOR-LOST",
-        "EVENTS-OFF", "STARVED", "HYPERVISOR-BUG", "fault", NULL
+        "EVENTS-OFF", "STARVED", "HYPERVISOR-BUG", "THROTTLED", "PING-PONG",
+        "fault", NULL
     };
 
     for (size_t i = 0; words[i]; i++) {

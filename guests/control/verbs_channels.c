@@ -40,6 +40,7 @@ static void emit_end(struct emit *e, uint32_t id,
     emit_number(e, "delivered", c->delivered);
     emit_number(e, "coalesced", c->coalesced);
     emit_number(e, "dropped", c->dropped);
+    emit_number(e, "throttled", c->throttled);
     emit_number(e, "last_sent", c->last_sent);
     emit_number(e, "last_delivered", c->last_delivered);
     emit_number(e, "pending_since", c->pending_since);
@@ -135,12 +136,14 @@ static const struct column channel_columns[] = {
     { "M", "ends.0.masked", STYLE_BIT },
     { "RUNG", "ends.0.sent", 0 },
     { "COALESCED", "ends.0.coalesced", 0 },
+    { "THROTTLED", "ends.0.throttled", 0 },
     { "B", "ends.1.domain", 0 },
     { "PORT", "ends.1.port", 0 },
     { "P", "ends.1.pending", STYLE_BIT },
     { "M", "ends.1.masked", STYLE_BIT },
     { "RUNG", "ends.1.sent", 0 },
     { "COALESCED", "ends.1.coalesced", 0 },
+    { "THROTTLED", "ends.1.throttled", 0 },
     { "IDLE", "idle", STYLE_TIME },
     { NULL, NULL, 0 },
 };

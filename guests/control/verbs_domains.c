@@ -14,8 +14,9 @@
 
 static int run_hello(struct call *c)
 {
-    static const char *const words[] = { "counters", "audit", "refused",
-                                         "rings", "manage" };
+    static const char *const words[] = { "counters", "audit",  "refused",
+                                         "rings",    "manage", "calls",
+                                         "notice",   "credits" };
     struct belfry_version v;
     struct emit *e = c->emit;
     int err = hv_version(&v);
@@ -26,7 +27,7 @@ static int run_hello(struct call *c)
     emit_number(e, "version", 1);
     emit_string(e, "hypervisor", v.text);
     emit_array(e, "capabilities");
-    for (unsigned int i = 0; i < 5; i++)
+    for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (v.capabilities >> i & 1)
             emit_string(e, NULL, words[i]);
     emit_array_end(e);

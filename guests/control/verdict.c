@@ -38,6 +38,10 @@ const char *finding_name(enum finding f)
         return "STARVED";
     case FINDING_HYPERVISOR_BUG:
         return "HYPERVISOR-BUG";
+    case FINDING_THROTTLED:
+        return "THROTTLED";
+    case FINDING_PING_PONG:
+        return "PING-PONG";
     case FINDING_BUSY:
         break;
     }
@@ -244,6 +248,59 @@ static bool judge_stuck(const struct channel_state *s, struct judgement *j)
     return false;
 }
 
+/* ---- Rows 16 and 17: bells that are rung too often. ---- */
+
+static unsigned long long per_second(const struct channel_state *s, uint64_t n)
+{
+    return n * 1000000000ull / s->apart;
+}
+
+/* Where no ring is registered nobody knows whether the bells are for
+ * nothing. */
+static bool judge_ping_pong(const struct channel_state *s, struct judgement *j)
+{
+    const struct channel_end *a = &s->end[0], *b = &s->end[1];
+
+    if (!s->apart || !s->in_flight_known || s->ring_moved ||
+        per_second(s, a->rung) < FINDING_STORM ||
+        per_second(s, b->rung) < FINDING_STORM)
+        return false;
+    j->finding = FINDING_PING_PONG;
+    j->bad = true;
+    SAY(j,
+        "%s and %s ring each other, %llu and %llu times a second, and their "
+        "ring does not move",
+        a->domain, b->domain, per_second(s, b->rung), per_second(s, a->rung));
+    describe_port(s, a, j);
+    describe_port(s, b, j);
+    NEXT(j, "belfry rings %s", s->name);
+    return true;
+}
+
+static bool judge_throttled(const struct channel_state *s, struct judgement *j)
+{
+    char apart[32];
+
+    for (int i = 0; i < 2; i++) {
+        const struct channel_end *e = &s->end[i], *o = &s->end[!i];
+
+        if (!e->throttled)
+            continue;
+        j->finding = FINDING_THROTTLED;
+        j->bad = true;
+        text_duration(apart, sizeof(apart), s->apart);
+        SAY(j,
+            "%s rings port %u of %s faster than its limit: in %s %llu of %llu "
+            "rings were held back",
+            o->domain, e->port.port, e->domain, apart,
+            (unsigned long long)e->throttled, (unsigned long long)e->rung);
+        describe_port(s, e, j);
+        NEXT(j, "belfry vcpus %s", o->domain);
+        return true;
+    }
+    return false;
+}
+
 static bool judge_ringing(const struct channel_state *s, struct judgement *j)
 {
     char since[32];
@@ -286,6 +343,19 @@ static void judge_quiet(const struct channel_state *s, struct judgement *j)
     describe_port(s, &s->end[1], j);
 }
 
+/* Is there more to see than one look shows?  Bells that somebody will hear
+ * in a moment, or that are rung all the time. */
+static bool is_lively(const struct channel_state *s, const struct judgement *j)
+{
+    if (j->bad)
+        return true;
+    for (int i = 0; i < 2; i++)
+        if (s->end[i].has_port &&
+            s->now - s->end[i].port.last_sent < FINDING_PATIENCE)
+            return true;
+    return false;
+}
+
 void channel_judge(const struct channel_state *s, struct judgement *j)
 {
     memset(j, 0, sizeof(*j));
@@ -293,6 +363,8 @@ void channel_judge(const struct channel_state *s, struct judgement *j)
         return;
     /* Row 3 stands before the bells: who has nothing to fetch may leave
      * them unheard. */
-    if (s->ring_empty || (!judge_stuck(s, j) && !judge_ringing(s, j)))
+    if (s->ring_empty || (!judge_stuck(s, j) && !judge_ping_pong(s, j) &&
+                          !judge_throttled(s, j) && !judge_ringing(s, j)))
         judge_quiet(s, j);
+    j->again = !s->apart && is_lively(s, j);
 }

@@ -169,92 +169,148 @@ static void let_time_pass(void)
     }
 }
 
-struct search {
-    const char *name; /* of a channel, or NULL */
-    uint32_t id;      /* of a domain */
-    bool found;
-    struct judgement worst;
-    char worst_name[72];
-    struct channel_info info;
+/* What an end has done so far. */
+struct done {
+    uint64_t rung, throttled;
+    uint64_t heard; /* another number later: it hears its bells */
+    uint64_t slots; /* and works on its ring */
 };
 
-static bool match_name(const struct channel_info *c, void *data)
-{
-    struct search *s = data;
+struct first_look {
+    char name[72];
+    uint64_t time;
+    struct done by[2];
+};
 
-    if (strcmp(c->name, s->name) != 0)
+static struct search {
+    const char *name; /* of a channel, or NULL: */
+    uint32_t id;      /* of a domain */
+    bool found, again;
+    struct judgement worst;
+    unsigned int nr_looks;
+    struct first_look look[64];
+} search;
+
+static struct done done_by(const struct channel_info *c, unsigned int end)
+{
+    const struct belfry_channel *p = &c->end[end];
+    const struct belfry_ring *r = ring_at(c->id[end], p->port);
+
+    return (struct done){ .rung = p->sent,
+                          .throttled = p->throttled,
+                          .heard = p->pending_since + p->delivered,
+                          .slots = r ? r->private_prod + r->private_cons : 0 };
+}
+
+/* What has grown in between; less than before: it is another channel now. */
+static uint64_t growth(uint64_t now, uint64_t before)
+{
+    return now > before ? now - before : 0;
+}
+
+static void compare(const struct channel_info *c, const struct first_look *l)
+{
+    state.apart = growth(state.now, l->time);
+    for (unsigned int i = 0; i < c->nr_ends; i++) {
+        struct done now = done_by(c, i), before = l->by[i];
+        struct channel_end *e = &state.end[i];
+
+        e->rung = growth(now.rung, before.rung);
+        e->throttled = growth(now.throttled, before.throttled);
+        e->moved = now.heard != before.heard || now.slots != before.slots;
+        state.ring_moved |= now.slots != before.slots;
+    }
+}
+
+static void remember(const struct channel_info *c)
+{
+    struct first_look *l = &search.look[search.nr_looks];
+
+    if (search.nr_looks == sizeof(search.look) / sizeof(search.look[0]))
+        return;
+    search.nr_looks++;
+    string_copy(l->name, c->name, sizeof(l->name));
+    l->time = state.now;
+    for (unsigned int i = 0; i < c->nr_ends; i++)
+        l->by[i] = done_by(c, i);
+}
+
+/* Virtual interrupts and the like have one end and nobody to wait for. */
+static bool is_wanted(const struct channel_info *c)
+{
+    if (search.name)
+        return strcmp(c->name, search.name) == 0;
+    return (c->id[0] == search.id ||
+            (c->nr_ends == 2 && c->id[1] == search.id)) &&
+           c->end[0].state != BELFRY_PORT_VIRQ &&
+           c->end[0].state != BELFRY_PORT_IPI;
+}
+
+static void judge(void)
+{
+    channel_judge(&state, &judgement);
+    if (!search.found || (judgement.bad && !search.worst.bad))
+        search.worst = judgement;
+    search.found = true;
+    search.again |= judgement.again;
+}
+
+static bool look(const struct channel_info *c, void *unused)
+{
+    (void)unused;
+    if (!is_wanted(c))
         return true;
-    s->found = true;
-    s->info = *c;
-    return false;
+    gather(c);
+    remember(c);
+    judge();
+    return true;
 }
 
-static struct search search;
-
-/* What an end has done so far: a different number later means it is alive. */
-static uint64_t progress(unsigned int end)
+static bool look_again(const struct channel_info *c, void *unused)
 {
-    const struct belfry_channel *c = &search.info.end[end];
-    const struct belfry_ring *r = ring_at(search.info.id[end], c->port);
-    uint64_t mark = c->pending_since + c->delivered;
-
-    return r ? mark + r->private_prod + r->private_cons : mark;
+    (void)unused;
+    for (unsigned int i = 0; i < search.nr_looks && is_wanted(c); i++) {
+        if (strcmp(c->name, search.look[i].name) != 0)
+            continue;
+        gather(c);
+        compare(c, &search.look[i]);
+        judge();
+    }
+    return true;
 }
 
-/* A bell that was rung and not heard is judged by two looks: a domain that
- * goes on with its ring has no need of bells. */
-static void look_again(void)
+/* The channel of this name, or all of a domain, and the worst of them; false
+ * if there is none.  What one look does not show, two may: a domain that goes
+ * on with its ring has no need of bells. */
+static bool find_worst(const char *name, uint32_t id)
 {
-    uint64_t before[2] = { progress(0), progress(1) };
-
+    memset(&search, 0, sizeof(search));
+    search.name = name;
+    search.id = id;
+    channels_each(look, NULL);
+    judgement = search.worst;
+    if (!search.again)
+        return search.found;
     let_time_pass();
     rings_gather();
     search.found = false;
-    channels_each(match_name, &search);
-    if (!search.found)
-        return;
-    gather(&search.info);
-    for (unsigned int i = 0; i < search.info.nr_ends; i++)
-        state.end[i].moved = progress(i) != before[i];
-    channel_judge(&state, &judgement);
+    channels_each(look_again, NULL);
+    if (search.found)
+        judgement = search.worst;
+    return true;
 }
 
 static bool why_channel(const char *name)
 {
     struct wire w;
 
-    memset(&search, 0, sizeof(search));
-    search.name = name;
-    channels_each(match_name, &search);
-    if (search.found)
-        gather(&search.info);
-    else if (wire_by_name(name, &w))
-        gather_wire(&w);
-    else
-        return false;
-    channel_judge(&state, &judgement);
-    if (search.found && judgement.bad && judgement.finding >= FINDING_MASKED)
-        look_again();
-    return true;
-}
-
-/* Virtual interrupts and the like have one end and nobody to wait for. */
-static bool match_domain(const struct channel_info *c, void *data)
-{
-    struct search *s = data;
-    bool ours = c->id[0] == s->id || (c->nr_ends == 2 && c->id[1] == s->id);
-
-    if (!ours || c->end[0].state == BELFRY_PORT_VIRQ ||
-        c->end[0].state == BELFRY_PORT_IPI)
+    if (find_worst(name, 0))
         return true;
-    gather(c);
+    if (!wire_by_name(name, &w))
+        return false;
+    gather_wire(&w);
     channel_judge(&state, &judgement);
-    if (!s->found || (judgement.bad && !s->worst.bad)) {
-        s->worst = judgement;
-        string_copy(s->worst_name, c->name, sizeof(s->worst_name));
-    }
-    s->found = true;
-    return !s->worst.bad;
+    return true;
 }
 
 /* The name of a domain that only its end is known of. */
@@ -272,18 +328,9 @@ static bool why_ended(const char *name)
 
 static void why_living(const struct belfry_domain *d)
 {
-    static char name[72];
     struct wire w;
-    bool found;
+    bool found = find_worst(NULL, d->id);
 
-    memset(&search, 0, sizeof(search));
-    search.id = d->id;
-    channels_each(match_domain, &search);
-    judgement = search.worst;
-    found = search.found;
-    string_copy(name, search.worst_name, sizeof(name));
-    if (judgement.bad)
-        why_channel(name);
     /* A device whose peer is dead may have no channel any more. */
     for (unsigned int i = 0; !judgement.bad && wire_at(i, &w); i++) {
         if (strcmp(w.module->args.name, d->name) != 0 &&

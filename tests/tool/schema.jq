@@ -31,7 +31,7 @@ def crash: or_null(is("vector"; or_null(count)) | counts(["error"])
 def one_end: texts(["domain", "vcpu_state", "symbol"])
     | addresses(["rip"])
     | counts(["id", "port", "vcpu", "vcpu_since", "sent", "delivered",
-        "coalesced", "dropped", "last_sent", "last_delivered",
+        "coalesced", "dropped", "throttled", "last_sent", "last_delivered",
         "pending_since"])
     | truths(["pending", "masked", "selector", "upcall_pending",
         "upcall_masked", "polled"]) | true;

@@ -193,6 +193,78 @@ START_TEST(row_9_asleep_although_everything_says_wake_up)
 }
 END_TEST
 
+/* A second look, 0.1 s after the first: so often rung in between. */
+static void look_again(uint64_t rung_0, uint64_t rung_1)
+{
+    s.apart = SECOND / 10;
+    s.end[0].rung = rung_0;
+    s.end[1].rung = rung_1;
+    s.end[0].moved = s.end[1].moved = true;
+}
+
+START_TEST(row_16_rung_faster_than_the_limit)
+{
+    look_again(0, 500);
+    expect(FINDING_IDLE, false, "nothing is wrong");
+    s.end[1].throttled = 480;
+    expect(FINDING_THROTTLED, true,
+           "reader rings port 9 of disk faster than its limit: in 100.0 ms "
+           "480 of 500 rings were held back");
+    ck_assert_str_eq(j.next, "belfry vcpus reader");
+    ring(1, 1000); /* a ring that has got through does not hide it */
+    expect(FINDING_THROTTLED, true, "faster than its limit");
+}
+END_TEST
+
+START_TEST(row_17_bells_both_ways_and_a_ring_that_stands_still)
+{
+    s.in_flight_known = true;
+    look_again(2000, 150);
+    expect(FINDING_PING_PONG, true,
+           "reader and disk ring each other, 1500 and 20000 times a second");
+    ck_assert_str_eq(j.next, "belfry rings reader.xvda");
+    s.end[0].throttled = 10; /* also row 16 */
+    s.in_flight = 1;
+    expect(FINDING_PING_PONG, true, "their ring does not move");
+}
+END_TEST
+
+START_TEST(row_17_work_is_no_ping_pong)
+{
+    s.in_flight_known = true;
+    look_again(2000, 2000);
+    s.ring_moved = true; /* it does something */
+    expect(FINDING_IDLE, false, "nothing is wrong");
+    s.ring_moved = false;
+    s.end[1].rung = 99; /* one way only */
+    expect(FINDING_IDLE, false, "nothing is wrong");
+    s.end[1].rung = 100;
+    expect(FINDING_PING_PONG, true, "1000 and 20000 times a second");
+    s.in_flight_known = false; /* nobody can say what they do */
+    expect(FINDING_IDLE, false, "nothing is wrong");
+}
+END_TEST
+
+START_TEST(what_is_rung_just_now_deserves_a_second_look)
+{
+    expect(FINDING_IDLE, false, "");
+    ck_assert(!j.again);
+    s.end[1].port.last_sent = NOW - 1;
+    expect(FINDING_IDLE, false, "");
+    ck_assert(j.again);
+    s.apart = 1;
+    expect(FINDING_IDLE, false, "");
+    ck_assert(!j.again);
+    setup();
+    ring(0, SECOND)->masked = 1;
+    expect(FINDING_MASKED, true, "");
+    ck_assert(j.again);
+    s.end[1].gone = true;
+    expect(FINDING_PEER_DEAD, true, "");
+    ck_assert(!j.again);
+}
+END_TEST
+
 START_TEST(before_100_ms_every_row_but_1_and_2_is_busy)
 {
     for (int row = 5; row <= 9; row++) {
@@ -262,6 +334,10 @@ int main(void)
     tcase_add_test(tests, row_7_all_events_are_off);
     tcase_add_test(tests, row_8_no_processor_for_it);
     tcase_add_test(tests, row_9_asleep_although_everything_says_wake_up);
+    tcase_add_test(tests, row_16_rung_faster_than_the_limit);
+    tcase_add_test(tests, row_17_bells_both_ways_and_a_ring_that_stands_still);
+    tcase_add_test(tests, row_17_work_is_no_ping_pong);
+    tcase_add_test(tests, what_is_rung_just_now_deserves_a_second_look);
     tcase_add_test(tests, before_100_ms_every_row_but_1_and_2_is_busy);
     tcase_add_test(tests, a_guest_that_polls_is_not_stuck);
     tcase_add_test(tests, the_stuck_end_is_found_behind_a_busy_one);
