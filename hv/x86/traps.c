@@ -150,20 +150,6 @@ static void guest_page_fault(struct vcpu *v, struct cpu_user_regs *r)
     guest_trap(v, TRAP_PAGE_FAULT, r->error_code);
 }
 
-static void guest_fpu_missing(struct vcpu *v)
-{
-    clear_ts();
-    v->arch.ts = false;
-    guest_trap(v, 7, -1);
-}
-
-static void guest_debug(struct vcpu *v)
-{
-    v->arch.debugreg[6] = read_dr6();
-    write_dr6(0xffff0ff0);
-    guest_trap(v, 1, -1);
-}
-
 /* #GP of an INT n: the error code names the gate (n << 3 | 2; QEMU's TCG
  * computes n << 4 | 2, so look at the instruction).  The guest may have
  * registered a handler for the vector that its ring may call. */
@@ -189,15 +175,17 @@ static void guest_exception(struct vcpu *v, struct cpu_user_regs *r)
 {
     switch (r->entry_vector) {
     case 1:
-        guest_debug(v);
-        return;
+        v->arch.debugreg[6] = read_dr6();
+        write_dr6(0xffff0ff0);
+        break;
     case 6:
         if (emulate_forced_cpuid(v, r))
             return;
         break;
-    case 7:
-        guest_fpu_missing(v);
-        return;
+    case 7: /* whoever gets it finds CR0.TS clear, as on Xen */
+        clear_ts();
+        v->arch.ts = false;
+        break;
     case 13:
         if (guest_software_interrupt(v, r) || emulate_privileged(v, r))
             return;
@@ -214,27 +202,23 @@ static void guest_exception(struct vcpu *v, struct cpu_user_regs *r)
 static void interrupt(unsigned int vector)
 {
     this_cpu()->interrupts++;
+    if (vector == VECTOR_SPURIOUS)
+        return; /* and none to be ended */
+    apic_eoi();
     switch (vector) {
     case VECTOR_TIMER:
-        apic_eoi();
         timer_run();
         break;
     case VECTOR_SERIAL:
-        apic_eoi();
         serial_interrupt();
         break;
     case VECTOR_KICK:
-        apic_eoi();
         this_cpu()->need_resched = 1;
         break;
     case VECTOR_SERVE:
-        apic_eoi();
         smp_serve();
         break;
-    case VECTOR_SPURIOUS:
-        break;
     default:
-        apic_eoi();
         printk("interrupt %#x that nobody asked for\n", vector);
     }
 }
@@ -284,20 +268,19 @@ static void die(struct cpu_user_regs *r)
     machine_panic(r->rip, r->rsp);
 }
 
-/* Loading a guest's selector may be the first look at its LDT. */
-static bool map_ldt(const struct cpu_user_regs *regs)
+void trap_from_hv(struct cpu_user_regs *regs)
 {
     struct vcpu *v = current_vcpu();
 
-    return regs->entry_vector == TRAP_PAGE_FAULT && v &&
-           descriptor_map_ldt(v, read_cr2());
-}
-
-void trap_from_hv(struct cpu_user_regs *regs)
-{
-    if (regs->entry_vector >= NR_EXCEPTIONS)
+    if (regs->entry_vector >= NR_EXCEPTIONS) {
         interrupt(regs->entry_vector);
-    else if (!map_ldt(regs) && !fix_up(regs))
+        return;
+    }
+    /* Loading a guest's selector may be the first look at its LDT. */
+    if (regs->entry_vector == TRAP_PAGE_FAULT && v &&
+        descriptor_map_ldt(v, read_cr2()))
+        return;
+    if (!fix_up(regs))
         die(regs);
 }
 
