@@ -35,7 +35,7 @@ void hv_main(void)
     printk("belfry_op version %u: counters audit refused rings manage calls "
            "notice credits\n",
            BELFRY_ABI_VERSION);
-    serial_start();
+    serial_interrupt();
     modules_check();
     if (!builder_boot())
         panic("no domain could be built");

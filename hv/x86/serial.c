@@ -38,6 +38,7 @@ struct fifo {
 
 struct uart {
     uint16_t port;
+    uint8_t virq; /* what tells the initial domain of news */
     spinlock_t lock; /* guards all below and the registers */
     bool present; /* a port that is not there reads as all ones for ever */
     uint8_t ier;
@@ -46,7 +47,8 @@ struct uart {
     struct fifo rx, tx;
 };
 
-struct uart serial_com1 = { .port = COM1 }, serial_com2 = { .port = COM2 };
+struct uart serial_com1 = { .port = COM1, .virq = VIRQ_CONSOLE };
+struct uart serial_com2 = { .port = COM2, .virq = VIRQ_BELFRY_SERIAL };
 
 static uint64_t fifo_used(const struct fifo *f)
 {
@@ -83,21 +85,6 @@ void serial_init(void)
 {
     uart_init(&serial_com1);
     uart_init(&serial_com2);
-}
-
-static void uart_set_ier(struct uart *u, uint8_t ier)
-{
-    if (!u->present || u->ier == ier)
-        return;
-    u->ier = ier;
-    out8(u->port + IER, ier);
-}
-
-void serial_start(void)
-{
-    uart_set_ier(&serial_com1, IER_RX);
-    uart_set_ier(&serial_com2, IER_RX);
-    serial_interrupt();
 }
 
 /* A line that never gets ready must not stop the machine. */
@@ -139,6 +126,7 @@ static bool uart_receive(struct uart *u)
 static bool uart_transmit(struct uart *u)
 {
     char chunk[FIFO_DEPTH];
+    uint8_t ier;
     bool room;
 
     while (u->present && fifo_used(&u->tx) && (in8(u->port + LSR) & LSR_TX_OK)) {
@@ -147,30 +135,32 @@ static bool uart_transmit(struct uart *u)
         for (size_t i = 0; i < n; i++)
             out8(u->port + DATA, (uint8_t)chunk[i]);
     }
-    uart_set_ier(u, fifo_used(&u->tx) ? IER_RX | IER_TX : IER_RX);
+    ier = fifo_used(&u->tx) ? IER_RX | IER_TX : IER_RX;
+    if (u->present && u->ier != ier)
+        out8(u->port + IER, ier);
+    u->ier = ier;
     room = u->was_full && fifo_used(&u->tx) < FIFO_SIZE / 2;
     if (room)
         u->was_full = false;
     return room;
 }
 
+static void uart_serve(struct uart *u)
+{
+    bool news;
+
+    spin_lock(&u->lock);
+    news = uart_receive(u);
+    news |= uart_transmit(u);
+    spin_unlock(&u->lock);
+    if (news)
+        machine_tell(u->virq);
+}
+
 void serial_interrupt(void)
 {
-    bool tell1, tell2;
-
-    spin_lock(&serial_com1.lock);
-    tell1 = uart_receive(&serial_com1);
-    spin_unlock(&serial_com1.lock);
-
-    spin_lock(&serial_com2.lock);
-    tell2 = uart_receive(&serial_com2);
-    tell2 |= uart_transmit(&serial_com2);
-    spin_unlock(&serial_com2.lock);
-
-    if (tell1)
-        machine_tell(VIRQ_CONSOLE);
-    if (tell2)
-        machine_tell(VIRQ_BELFRY_SERIAL);
+    uart_serve(&serial_com1);
+    uart_serve(&serial_com2);
 }
 
 size_t serial_read(void *uart, char *buf, size_t n)

@@ -14,9 +14,7 @@
 
 /* Early: polled output only. */
 void serial_init(void);
-/* Interrupts are routed: begin to receive. */
-void serial_start(void);
-/* The interrupt of either. */
+/* The interrupt of either; and once when it is routed: they begin to receive. */
 void serial_interrupt(void);
 
 /* The whole text, always. */
