@@ -96,26 +96,19 @@ static bool decode(struct insn *i, const struct cpu_user_regs *r,
                    struct table_write *w)
 {
     switch (i->opcode) {
-    case 0x88:
-    case 0x89:
+    case 0x88 ... 0x89:
         return !i->lock && decode_register(i, r, w, MOV);
-    case 0x86:
-    case 0x87:
+    case 0x86 ... 0x87:
         return decode_register(i, r, w, XCHG);
-    case 0x0fb0:
-    case 0x0fb1:
+    case 0x0fb0 ... 0x0fb1:
         return decode_register(i, r, w, CMPXCHG);
-    case 0x08:
-    case 0x09:
+    case 0x08 ... 0x09:
         return decode_register(i, r, w, OR);
-    case 0x20:
-    case 0x21:
+    case 0x20 ... 0x21:
         return decode_register(i, r, w, AND);
-    case 0xc6:
-    case 0xc7:
+    case 0xc6 ... 0xc7:
         return !i->lock && decode_immediate(i, r, w);
-    case 0x80:
-    case 0x81:
+    case 0x80 ... 0x81:
     case 0x83:
         return decode_immediate(i, r, w);
     case 0x0fba:
@@ -254,9 +247,9 @@ bool emulate_table_write(struct vcpu *v, struct cpu_user_regs *r,
     int rc = 0;
 
     if ((r->error_code & ~PTE_USER) != (FAULT_PRESENT | FAULT_WRITE) ||
-        !v->arch.kernel_mode || !insn_from_64bit_code(r) || !insn_start(&i, r) || i.repeated ||
-        !decode(&i, r, &w) || !i.memory || i.address != address ||
-        address % w.size)
+        !v->arch.kernel_mode || !insn_from_64bit_code(r) ||
+        !insn_start(&i, r) || i.repeated || !decode(&i, r, &w) || !i.memory ||
+        i.address != address || address % w.size)
         return false;
 
     spin_lock(&v->domain->pt_lock);

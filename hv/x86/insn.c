@@ -54,29 +54,17 @@ static bool next(struct insn *i, uint8_t *byte)
  * (0x67) is not among them. */
 static bool prefix(struct insn *i, uint8_t byte)
 {
-    switch (byte) {
-    case 0x66:
+    if (byte == 0x66)
         i->size = 2;
-        return true;
-    case 0xf0:
+    else if (byte == 0xf0)
         i->lock = true;
-        return true;
-    case 0xf2:
-    case 0xf3:
+    else if (byte == 0xf2 || byte == 0xf3)
         i->repeated = true;
-        return true;
-    case 0x64:
-    case 0x65:
+    else if (byte == 0x64 || byte == 0x65)
         i->segment = byte;
-        return true;
-    case 0x26:
-    case 0x2e:
-    case 0x36:
-    case 0x3e:
-        return true;
-    default:
-        return false;
-    }
+    else /* ES, CS, SS, DS: they say nothing in 64-bit code */
+        return byte == 0x26 || byte == 0x2e || byte == 0x36 || byte == 0x3e;
+    return true;
 }
 
 bool insn_start(struct insn *i, const struct cpu_user_regs *r)
@@ -182,13 +170,6 @@ static bool scaled_index(struct insn *i, const struct cpu_user_regs *r,
     return true;
 }
 
-static uint64_t segment_base(const struct insn *i)
-{
-    if (i->segment == 0x64)
-        return read_fsbase();
-    return i->segment == 0x65 ? read_gsbase() : 0;
-}
-
 static bool memory_operand(struct insn *i, const struct cpu_user_regs *r,
                            unsigned int mod, unsigned int immediate)
 {
@@ -196,7 +177,8 @@ static bool memory_operand(struct insn *i, const struct cpu_user_regs *r,
     uint64_t displacement = 0;
 
     i->memory = true;
-    i->address = segment_base(i);
+    if (i->segment)
+        i->address = i->segment == 0x64 ? read_fsbase() : read_gsbase();
     if ((i->rm & 7) == 4) {
         if (!scaled_index(i, r, mod, &no_base))
             return false;
