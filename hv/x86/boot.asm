@@ -7,22 +7,6 @@
 
 MB2_MAGIC       equ 0xe85250d6
 
-%macro LONG_MODE_ENABLE 0
-        mov     ecx, 0xc0000080         ; EFER: LME, NXE, SCE
-        rdmsr
-        or      eax, (1 << 8) | (1 << 11) | 1
-        wrmsr
-%endmacro
-
-%macro NULL_SEGMENTS 0
-        xor     eax, eax
-        mov     ds, eax
-        mov     es, eax
-        mov     ss, eax
-        mov     fs, eax
-        mov     gs, eax
-%endmacro
-
 section .multiboot progbits alloc noexec nowrite align=8
 header: dd      MB2_MAGIC, 0, header_end - header
         dd      -(MB2_MAGIC + (header_end - header))
@@ -37,20 +21,23 @@ bits 32
 
 extern boot_tables_phys, boot_stack_phys
 
+unfit:  hlt
+        jmp     unfit
+
 ;   in  eax = multiboot2's magic, ebx = its information structure
 global boot_start
 boot_start:
         cli
         cld
         cmp     eax, 0x36d76289
-        jne     .stop
+        jne     unfit
         mov     esi, ebx
 
         mov     eax, 0x80000001         ; long mode and NX, or nothing
         cpuid
         and     edx, (1 << 29) | (1 << 20)
         cmp     edx, (1 << 29) | (1 << 20)
-        jne     .stop
+        jne     unfit
 
         ; boot_tables: L4, L3, four L2s.
         mov     edi, boot_tables_phys
@@ -73,35 +60,45 @@ boot_start:
         add     eax, 0x200000
         loop    .l2
 
-        mov     cr3, edi
-        mov     eax, cr4
-        or      eax, 1 << 5             ; PAE
-        mov     cr4, eax
-        LONG_MODE_ENABLE
-        mov     eax, cr0
-        or      eax, (1 << 31) | (1 << 16) | 1
-        and     eax, ~((1 << 2) | (1 << 3))     ; no EM, no TS
-        mov     cr0, eax
         lgdt    [gdt_ptr]
+
+; Every CPU, in protected mode.
+;
+;   in  esi = the information structure on the boot CPU, 0 on others
+enter_long_mode:
+        mov     eax, 1 << 5             ; PAE
+        mov     cr4, eax
+        mov     eax, boot_tables_phys
+        mov     cr3, eax
+        mov     ecx, 0xc0000080         ; EFER: LME, NXE, SCE
+        rdmsr
+        or      eax, (1 << 8) | (1 << 11) | 1
+        wrmsr
+        mov     eax, 0x80010033         ; PG, WP, NE, ET, MP, PE; caches on
+        mov     cr0, eax
         jmp     8:long_mode
-.stop:  hlt
-        jmp     .stop
 
 bits 64
 long_mode:
-        NULL_SEGMENTS
+        xor     eax, eax
+        mov     ds, eax
+        mov     es, eax
+        mov     ss, eax
+        mov     fs, eax
+        mov     gs, eax
+        mov     rax, ap_upper_half
+        test    esi, esi
+        jz      .go
         mov     rax, IMAGE_BASE
-        lea     rsp, [rax + boot_stack_phys]
+        lea     rsp, [rax + boot_stack_phys - 8] ; as if it were called
         mov     edi, esi
-        xor     ebp, ebp
         mov     rax, boot_main
-        call    rax
-        ud2
+.go:    jmp     rax
 
 section .boot.data progbits alloc noexec write align=8
-gdt:    dq      0, 0x00af9a000000ffff
+gdt:    dq      0, 0x00af9a000000ffff, 0x00cf9a000000ffff
 gdt_ptr:
-        dw      $ - gdt - 1
+        dw      gdt_ptr - gdt - 1
         dd      gdt
 
 section .text
@@ -111,7 +108,6 @@ extern boot_main
 global switch_stack
 switch_stack:
         mov     rsp, rdi
-        xor     ebp, ebp
         call    rsi
         ud2
 
@@ -128,10 +124,8 @@ load_hv_selectors:
 ; ---- Other CPUs --------------------------------------------------------------
 ;
 ; Copied to AP_TRAMPOLINE, a page below 1 MiB, where the start-up IPI sends a
-; CPU in real mode.  Goes by the boot tables to the upper half, and from there
-; to the final ones and to the stack that ap_stack names.
-
-%define AT(label) (AP_TRAMPOLINE + (label) - ap_trampoline)
+; CPU in real mode.  Goes the way of the boot CPU to the upper half, and there
+; to the final tables and to the stack that ap_stack names.
 
 section .rodata
 global ap_trampoline, ap_trampoline_end
@@ -139,44 +133,25 @@ align 16
 bits 16
 ap_trampoline:
         cli
-        xor     ax, ax
-        mov     ds, ax
-        lgdt    [AT(.gdt_ptr)]
+        xor     esi, esi
+        mov     ds, si
+        o32 lgdt [AP_TRAMPOLINE + .gdt_ptr - ap_trampoline]
         mov     eax, cr0
         or      al, 1
         mov     cr0, eax
-        jmp     dword 8:AT(.protected)
-bits 32
-.protected:
-        mov     ax, 16
-        mov     ds, ax
-        mov     eax, 1 << 5             ; PAE
-        mov     cr4, eax
-        mov     eax, boot_tables_phys
-        mov     cr3, eax
-        LONG_MODE_ENABLE
-        mov     eax, 0x80010033         ; PG, WP, NE, ET, MP, PE; caches on
-        mov     cr0, eax
-        jmp     24:AT(.long)
-bits 64
-.long:  mov     rax, ap_upper_half
-        jmp     rax
-
-align 8
-.gdt:   dq      0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0x00af9a000000ffff
+        jmp     dword 16:enter_long_mode
 .gdt_ptr:
-        dw      .gdt_ptr - .gdt - 1
-        dd      AT(.gdt)
+        dw      gdt_ptr - gdt - 1
+        dd      gdt
 ap_trampoline_end:
 
 section .text
+bits 64
 extern ap_cr3, smp_cpu_main
 ap_upper_half:
         mov     rax, [rel ap_cr3]
         mov     cr3, rax
         mov     rsp, [rel ap_stack]
-        NULL_SEGMENTS
-        xor     ebp, ebp
         call    smp_cpu_main
         ud2
 
