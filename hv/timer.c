@@ -1,53 +1,39 @@
 /*
- * Timers: a binary heap a CPU, ordered by expiry.
+ * Timers: a skew heap a CPU.
  *
- * Slots are numbered from 1; the parent of slot n is n / 2.
+ * No timer expires before the one that it hangs from.  Two heaps are merged
+ * along their right branches, and at each step left and right change places,
+ * so that no branch stays long: a merge costs a logarithm, taken over many.
  */
 #include "hv/timer.h"
 
-#include "hv/console.h"
 #include "hv/x86/cpu.h"
 
-static struct timer **slot_of(struct timer_queue *q, uint32_t n)
+static void hang(struct timer **where, struct timer *t)
 {
-    return &q->page[n / TIMERS_PER_PAGE][n % TIMERS_PER_PAGE];
+    *where = t;
+    if (t)
+        t->where = where;
 }
 
-static void place(struct timer_queue *q, uint32_t n, struct timer *t)
+/* Hang two heaps at one place. */
+static void merge(struct timer **where, struct timer *a, struct timer *b)
 {
-    *slot_of(q, n) = t;
-    t->slot = n;
-}
+    while (a && b) {
+        struct timer *first = a->expires < b->expires ? a : b;
 
-/* Move t, which belongs at slot n or nearer the root, to its place. */
-static void sift_up(struct timer_queue *q, uint32_t n, struct timer *t)
-{
-    while (n > 1 && (*slot_of(q, n / 2))->expires > t->expires) {
-        place(q, n, *slot_of(q, n / 2));
-        n /= 2;
+        hang(where, first);
+        b = first == a ? b : a;
+        a = first->right;
+        hang(&first->right, first->left);
+        where = &first->left;
     }
-    place(q, n, t);
-}
-
-static void sift_down(struct timer_queue *q, uint32_t n, struct timer *t)
-{
-    while (2 * n <= q->count) {
-        uint32_t child = 2 * n;
-
-        if (child < q->count &&
-            (*slot_of(q, child + 1))->expires < (*slot_of(q, child))->expires)
-            child++;
-        if ((*slot_of(q, child))->expires >= t->expires)
-            break;
-        place(q, n, *slot_of(q, child));
-        n = child;
-    }
-    place(q, n, t);
+    hang(where, a ? a : b);
 }
 
 static void rearm(struct timer_queue *q)
 {
-    stime_t first = q->count ? (*slot_of(q, 1))->expires : STIME_NEVER;
+    stime_t first = q->first ? q->first->expires : STIME_NEVER;
 
     /* An interrupt that comes too early does no harm: leave it armed. */
     if (first < q->armed) {
@@ -56,44 +42,17 @@ static void rearm(struct timer_queue *q)
     }
 }
 
-/* Room for one more; false if memory or the limit is reached. */
-static bool make_room(struct timer_queue *q)
-{
-    uint32_t page = (q->count + 1) / TIMERS_PER_PAGE;
-
-    if (page >= sizeof(q->page) / sizeof(q->page[0]))
-        return false;
-    if (!q->page[page])
-        q->page[page] = alloc_page_memory();
-    return q->page[page] != NULL;
-}
-
-void timer_init_cpu(struct timer_queue *q)
-{
-    q->armed = STIME_NEVER;
-    if (!make_room(q))
-        panic("no memory for a CPU's timers");
-}
-
 void timer_init(struct timer *t, void (*function)(struct timer *))
 {
     t->function = function;
-    t->slot = 0;
+    t->where = NULL;
 }
 
 /* Queue lock held. */
-static void take_out(struct timer_queue *q, struct timer *t)
+static void take_out(struct timer *t)
 {
-    uint32_t n = t->slot;
-    struct timer *last = *slot_of(q, q->count--);
-
-    t->slot = 0;
-    if (last == t)
-        return;
-    if (n > 1 && (*slot_of(q, n / 2))->expires > last->expires)
-        sift_up(q, n, last);
-    else
-        sift_down(q, n, last);
+    merge(t->where, t->left, t->right);
+    t->where = NULL;
 }
 
 /* Timer's lock held.  It may expire meanwhile, on its own CPU. */
@@ -101,12 +60,12 @@ static void cancel(struct timer *t)
 {
     struct timer_queue *q;
 
-    if (!read_once(&t->slot))
+    if (!read_once(&t->where))
         return;
     q = &cpus[t->cpu]->timers;
     spin_lock(&q->lock);
-    if (t->slot)
-        take_out(q, t);
+    if (t->where)
+        take_out(t);
     spin_unlock(&q->lock);
 }
 
@@ -119,12 +78,11 @@ void timer_set(struct timer *t, stime_t expires)
     spin_lock(&t->lock);
     cancel(t);
     spin_lock(&q->lock);
-    if (make_room(q)) {
-        t->expires = expires;
-        t->cpu = this_cpu()->id;
-        sift_up(q, ++q->count, t);
-        rearm(q);
-    }
+    t->expires = expires;
+    t->cpu = this_cpu()->id;
+    t->left = t->right = NULL;
+    merge(&q->first, q->first, t);
+    rearm(q);
     spin_unlock(&q->lock);
     spin_unlock(&t->lock);
 }
@@ -141,13 +99,14 @@ void timer_cancel(struct timer *t)
 /* The first that has expired, taken out; or NULL. */
 static struct timer *next_expired(struct timer_queue *q)
 {
-    struct timer *t = NULL;
+    struct timer *t;
 
     spin_lock(&q->lock);
-    if (q->count && (*slot_of(q, 1))->expires <= now()) {
-        t = *slot_of(q, 1);
-        take_out(q, t);
-    }
+    t = q->first;
+    if (t && t->expires <= now())
+        take_out(t);
+    else
+        t = NULL;
     spin_unlock(&q->lock);
     return t;
 }

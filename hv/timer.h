@@ -1,7 +1,7 @@
 /*
  * Timers: a function to be called at a system time, on the CPU that set it.
  *
- * A CPU's timers are a binary heap in its struct cpu; the local APIC is
+ * A CPU's timers are a heap that hangs from its struct cpu; the local APIC is
  * programmed for the earliest.  All functions run with interrupts off; a
  * timer belongs to the CPU in timer.cpu from set to expiry or cancel.
  */
@@ -20,18 +20,15 @@ struct timer {
     stime_t expires;
     void (*function)(struct timer *);
     spinlock_t lock; /* one at a time sets or cancels; before the queue's */
-    uint32_t slot; /* in the heap, from 1; 0: not set */
     uint32_t cpu;
+    struct timer **where; /* what points at it; NULL: it is not set */
+    struct timer *left, *right;
 };
 
-#define TIMERS_PER_PAGE 512u
-
-/* A CPU's timers, a binary heap; part of struct cpu.  Entries are pointers
- * in pages that are added as it grows. */
+/* A CPU's timers; part of struct cpu. */
 struct timer_queue {
     spinlock_t lock; /* guards the heap and the timers in it */
-    uint32_t count;
-    struct timer **page[16];
+    struct timer *first;
     stime_t armed; /* what the local APIC is set to; STIME_NEVER: nothing */
 };
 
@@ -44,17 +41,13 @@ static inline uint64_t stamp_now(void)
 }
 stime_t stamp_to_stime(uint64_t stamp);
 
-/* An empty queue, with room for the first timers. */
-void timer_init_cpu(struct timer_queue *q);
 void timer_init(struct timer *t, void (*function)(struct timer *));
-/* Set or move.  A time that is past fires at once, by the interrupt.  A
- * timer beyond the 8,192nd of a CPU is not set: vCPUs are limited so that
- * this cannot happen. */
+/* Set or move.  A time that is past fires at once, by the interrupt. */
 void timer_set(struct timer *t, stime_t expires);
 void timer_cancel(struct timer *t);
 static inline bool timer_is_set(const struct timer *t)
 {
-    return t->slot != 0;
+    return t->where;
 }
 
 /* Set the clock's origin and rate; CPU 0, once. */

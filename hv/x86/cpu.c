@@ -194,7 +194,7 @@ void cpu_init(unsigned int id)
     init_control_registers();
     init_fpu();
     init_syscall(id);
-    timer_init_cpu(&c->timers);
+    c->timers.armed = STIME_NEVER;
     sched_init_cpu(c);
     store_release(&nr_cpus, nr_cpus + 1); /* whoever sees it, sees us */
 }
