@@ -29,46 +29,32 @@ extern char trap_stubs[], syscall_stubs[];
 bool cpu_has_smap;
 unsigned int nr_cpus;
 struct cpu *cpus[MAX_CPUS];
-uint64_t hv_gdt[512] __attribute__((aligned(PAGE_SIZE)));
+#define GDT_SLOT(selector) (((selector)-HV_GDT_FIRST) / 8)
+uint64_t hv_gdt[512] __attribute__((aligned(PAGE_SIZE))) = {
+    [GDT_SLOT(HV_CS)] = 0x00af9b000000ffff,
+    [GDT_SLOT(HV_SS)] = 0x00cf93000000ffff,
+    [GDT_SLOT(GUEST_CS32)] = 0x00cffb000000ffff,
+    [GDT_SLOT(GUEST_SS)] = 0x00cff3000000ffff,
+    [GDT_SLOT(GUEST_CS)] = 0x00affb000000ffff,
+};
 static struct gate idt[256] __attribute__((aligned(16)));
 
 void load_hv_selectors(void);
-
-static uint64_t *gdt_slot(uint16_t selector)
-{
-    return &hv_gdt[(selector - HV_GDT_FIRST) / 8];
-}
-
-static void init_gdt(void)
-{
-    *gdt_slot(HV_CS) = 0x00af9b000000ffff;
-    *gdt_slot(HV_SS) = 0x00cf93000000ffff;
-    *gdt_slot(GUEST_CS32) = 0x00cffb000000ffff;
-    *gdt_slot(GUEST_SS) = 0x00cff3000000ffff;
-    *gdt_slot(GUEST_CS) = 0x00affb000000ffff;
-}
 
 /* A 16-byte system descriptor (TSS or LDT). */
 static void set_system(uint16_t selector, uint64_t base, uint32_t limit,
                        uint64_t type)
 {
-    uint64_t *d = gdt_slot(selector);
+    uint64_t *d = &hv_gdt[GDT_SLOT(selector)];
 
     d[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | type << 40 |
            (uint64_t)(limit & 0xf0000) << 32 | (base >> 24 & 0xff) << 56;
     d[1] = base >> 32;
 }
 
-/* Vectors with a stack of their own; it ends at this page of the block. */
-static const struct {
-    uint8_t vector, ist, end;
-} own_stacks[] = {
-    { 8, IST_DF, 2 },
-    { 18, IST_MC, 4 },
-    { 2, IST_NMI, 6 },
-    { 1, IST_DB, 8 },
-};
-#define NR_OWN_STACKS (sizeof(own_stacks) / sizeof(own_stacks[0]))
+/* What may come at any instruction (rows X5 and X6) comes on a stack of its
+ * own, with a guard below it: these vectors, in the order of layout.h. */
+static const uint8_t own_stack[] = { 8, 18, 2, 1 };
 
 static void init_idt(void)
 {
@@ -81,17 +67,16 @@ static void init_idt(void)
         idt[v].selector = HV_CS;
         idt[v].type = v == 3 || v == 4 ? GATE_GUEST : GATE_PRESENT;
     }
-    for (unsigned int i = 0; i < NR_OWN_STACKS; i++)
-        idt[own_stacks[i].vector].ist = own_stacks[i].ist;
+    for (uint8_t i = 0; i < sizeof(own_stack); i++)
+        idt[own_stack[i]].ist = i + 1;
 }
 
 /* Stacks grow down from the end of their page (layout.h). */
 static void init_tss(struct cpu *c, uint64_t block)
 {
     c->tss.rsp0 = (uint64_t)c;
-    for (unsigned int i = 0; i < NR_OWN_STACKS; i++)
-        c->tss.ist[own_stacks[i].ist - 1] =
-            block + own_stacks[i].end * PAGE_SIZE;
+    for (unsigned int i = 0; i < sizeof(own_stack); i++)
+        c->tss.ist[i] = block + 2 * (i + 1) * PAGE_SIZE;
     c->tss.io_map = sizeof(struct tss);
     set_system((uint16_t)(HV_TSS + 16 * c->id), (uint64_t)&c->tss,
                sizeof(struct tss) - 1, 0x89);
@@ -103,26 +88,6 @@ static void load_image_gdt(struct cpu *c)
     c->gdt = (struct descriptor_ptr){ 0xffff, (uint64_t)hv_gdt - HV_GDT_FIRST };
     load_gdt(&c->gdt);
     c->gdt_vcpu = ~0u;
-}
-
-/* What may come at any instruction (rows X5 and X6) comes on a stack of its
- * own, with a guard below it: as the CPU will read it. */
-static void check_entry_stacks(const struct cpu *c, uint64_t block)
-{
-    static const uint8_t vectors[] = { 1, 2, 8, 18 };
-    uint32_t seen = 0;
-
-    for (unsigned int i = 0; i < sizeof(vectors); i++) {
-        uint8_t n = idt[vectors[i]].ist;
-
-        if (n == IST_NONE || n > 7 || seen >> n & 1 ||
-            c->tss.ist[n - 1] <= block ||
-            c->tss.ist[n - 1] > block + 8 * PAGE_SIZE ||
-            c->tss.ist[n - 1] % (2 * PAGE_SIZE))
-            panic("CPU %u: vector %u has no stack of its own", c->id,
-                  vectors[i]);
-        seen |= 1u << n;
-    }
 }
 
 static void init_control_registers(void)
@@ -178,16 +143,13 @@ void cpu_init(unsigned int id)
     c->apic_id = acpi.apic_id[id];
     c->cr3 = read_cr3();
     cpus[id] = c;
-    if (id == 0) {
-        init_gdt();
+    if (id == 0)
         init_idt();
-    }
     init_tss(c, block);
     load_image_gdt(c);
     load_hv_selectors();
     load_idt(&p);
     load_tr((uint16_t)(HV_TSS + 16 * id));
-    check_entry_stacks(c, block);
     load_ldt(0);
     load_selector_ds(0);
     load_selector_es(0);

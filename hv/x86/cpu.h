@@ -36,8 +36,6 @@ struct tss {
     uint16_t reserved3, io_map;
 } __attribute__((packed));
 
-enum { IST_NONE, IST_DF, IST_MC, IST_NMI, IST_DB };
-
 /* Why a call is being refused (refused.c). */
 struct reason {
     const struct vcpu *of; /* whose call, the how manieth of its own */
