@@ -52,7 +52,6 @@ struct arch_vcpu {
     uint64_t io_bitmap; /* guest address, of io_ports bits */
     uint32_t io_ports;
     uint64_t kernel_sp;   /* stack_switch */
-    uint16_t kernel_ss;
     union {
         struct {
             uint16_t ds, es, fs, gs;

@@ -17,7 +17,6 @@ int arch_vcpu_init(struct vcpu *v)
     struct arch_vcpu *a = &v->arch;
 
     a->kernel_mode = true;
-    a->kernel_ss = GUEST_SS;
     a->debugreg[6] = 0xffff0ff0;
     a->debugreg[7] = 0x400;
     a->trap = alloc_page_memory();
@@ -50,13 +49,9 @@ static bool entries_ok(const struct vcpu_guest_context *c)
 
 static void set_entries(struct arch_vcpu *a, const struct vcpu_guest_context *c)
 {
-    for (unsigned int i = 0; i < 256; i++)
-        a->trap[i] = c->trap_ctxt[i];
+    memcpy(a->trap, c->trap_ctxt, sizeof(c->trap_ctxt));
     a->event_callback =
         (struct guest_entry){ c->event_callback_eip, true };
-    a->failsafe_callback = (struct guest_entry){
-        c->failsafe_callback_eip, c->flags & VGCF_failsafe_disables_events
-    };
     a->syscall_callback = (struct guest_entry){
         c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events
     };
@@ -80,7 +75,6 @@ static void set_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     a->gs_base = c->gs_base_kernel;
     a->gs_base_other = c->gs_base_user;
     a->kernel_sp = c->kernel_sp;
-    a->kernel_ss = (uint16_t)(c->kernel_ss | 3);
 }
 
 /* The guest's tables: machine address in ctrlreg[3], and, with bit 0 as a
@@ -109,33 +103,25 @@ static int set_tables(struct vcpu *v, const struct vcpu_guest_context *c)
     return 0;
 }
 
-static long set_context(struct vcpu *v, const struct vcpu_guest_context *c)
-{
-    long rc;
-
-    if (!entries_ok(c))
-        return refuse(-EINVAL, "a handler's address is not the guest's");
-    if (c->gdt_ents) {
-        rc = descriptor_set_gdt(v, c->gdt_frames, (uint32_t)c->gdt_ents);
-        if (rc)
-            return rc;
-    }
-    rc = set_tables(v, c);
-    if (rc)
-        return rc;
-    set_entries(&v->arch, c);
-    set_registers(v, c);
-    return 0;
-}
-
 /* The copy takes 5 KiB of this CPU's 28 KiB stack. */
 long arch_vcpu_set_context(struct vcpu *v, const void *guest_context)
 {
     struct vcpu_guest_context c;
+    int rc = 0;
 
     if (guest_copy_from(&c, guest_context, sizeof(c)))
         return -EFAULT;
-    return set_context(v, &c);
+    if (!entries_ok(&c))
+        return refuse(-EINVAL, "a handler's address is not the guest's");
+    if (c.gdt_ents)
+        rc = descriptor_set_gdt(v, c.gdt_frames, (uint32_t)c.gdt_ents);
+    if (!rc)
+        rc = set_tables(v, &c);
+    if (rc)
+        return rc;
+    set_entries(&v->arch, &c);
+    set_registers(v, &c);
+    return 0;
 }
 
 long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
@@ -146,13 +132,11 @@ long arch_vcpu_register_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
     if (offset > PAGE_SIZE - sizeof(*info) ||
         offset % _Alignof(struct vcpu_info))
         return -ENXIO;
-    if (v->arch.info_frame)
-        return -EINVAL;
     if (v != current_vcpu() && v->sched.state != BELFRY_VCPU_OFFLINE)
         return -EINVAL;
     if (page_get_and_type(mfn, v->domain, PAGE_WRITABLE))
         return -EINVAL;
-    if (!atomic_cas(&v->arch.info_frame, &none, mfn)) { /* another vCPU has */
+    if (!atomic_cas(&v->arch.info_frame, &none, mfn)) { /* it has one already */
         page_put_and_type(page_of(mfn));
         return -EINVAL;
     }

@@ -39,7 +39,6 @@ long do_set_trap_table(struct vcpu *v, void *traps)
         if (!guest_address_ok(t.address))
             return refuse(-EINVAL,
                           "a trap handler's address is not the guest's");
-        t.cs |= 3;
         v->arch.trap[t.vector] = t;
     }
     return 0;
@@ -61,27 +60,24 @@ long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe,
     return 0;
 }
 
-/* NULL for what never comes: 32-bit code has no way in (docs/security.md,
- * X10). */
+/* Those that never come share a place: a selector that cannot be loaded is
+ * null, and 32-bit code has no way in (docs/security.md, X10). */
 static struct guest_entry *callback_of(struct arch_vcpu *a, uint16_t type)
 {
     switch (type) {
     case CALLBACKTYPE_event:
         return &a->event_callback;
-    case CALLBACKTYPE_failsafe:
-        return &a->failsafe_callback;
     case CALLBACKTYPE_syscall:
         return &a->syscall_callback;
     case CALLBACKTYPE_nmi:
         return &a->nmi_callback;
+    case CALLBACKTYPE_failsafe:
+    case CALLBACKTYPE_syscall32:
+    case CALLBACKTYPE_sysenter:
+        return &a->failsafe_callback;
     default:
         return NULL;
     }
-}
-
-static bool is_callback32(uint16_t type)
-{
-    return type == CALLBACKTYPE_syscall32 || type == CALLBACKTYPE_sysenter;
 }
 
 static long callback_register(struct vcpu *v, const void *arg)
@@ -95,7 +91,7 @@ static long callback_register(struct vcpu *v, const void *arg)
         return refuse(-EINVAL, "the callback's address is not the guest's");
     entry = callback_of(&v->arch, reg.type);
     if (!entry)
-        return is_callback32(reg.type) ? 0 : -ENOSYS;
+        return -ENOSYS;
     entry->address = reg.address;
     entry->mask_events = (reg.flags & CALLBACKF_mask_events) ||
                          reg.type == CALLBACKTYPE_event ||
@@ -110,9 +106,7 @@ static long callback_unregister(struct vcpu *v, const void *arg)
     if (guest_copy_from(&reg, arg, sizeof(reg)))
         return -EFAULT;
     if (reg.type != CALLBACKTYPE_nmi)
-        return callback_of(&v->arch, reg.type) || is_callback32(reg.type) ?
-                   -EINVAL :
-                   -ENOSYS;
+        return callback_of(&v->arch, reg.type) ? -EINVAL : -ENOSYS;
     v->arch.nmi_callback.address = 0;
     return 0;
 }
@@ -131,7 +125,7 @@ long do_callback_op(struct vcpu *v, uint32_t cmd, void *arg)
 
 long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp)
 {
-    v->arch.kernel_ss = (uint16_t)(ss | 3);
+    (void)ss; /* it is always the flat one */
     v->arch.kernel_sp = sp;
     return 0;
 }
@@ -189,18 +183,6 @@ long do_iret(struct vcpu *v)
     return (long)f.rax;
 }
 
-/* The user's GS selector: loaded in user mode's place, so that the base that
- * the descriptor gives is the user's.  One that cannot be loaded becomes the
- * null selector, without an error. */
-static long load_user_selector(uint64_t selector)
-{
-    swapgs();
-    if (!load_selector_gs((uint16_t)(selector | 3)))
-        load_selector_gs(0);
-    swapgs();
-    return 0;
-}
-
 long do_set_segment_base(struct vcpu *v, uint32_t which, uint64_t base)
 {
     (void)v;
@@ -217,7 +199,12 @@ long do_set_segment_base(struct vcpu *v, uint32_t which, uint64_t base)
         write_gsbase(base);
         return 0;
     case SEGBASE_GS_USER_SEL:
-        return load_user_selector(base);
+        /* In user mode's place, so that the base that the descriptor gives is
+         * the user's.  One that cannot be loaded becomes the null selector. */
+        swapgs();
+        load_selector_gs((uint16_t)(base | 3));
+        swapgs();
+        return 0;
     default:
         return -EINVAL;
     }
@@ -262,13 +249,9 @@ long do_set_debugreg(struct vcpu *v, int reg, uint64_t value)
 
 long do_get_debugreg(struct vcpu *v, int reg)
 {
-    switch (reg) {
-    case 0 ... 3:
-    case 6 ... 7:
-        return (long)v->arch.debugreg[reg];
-    default:
-        return -ENODEV;
-    }
+    bool exists = (reg >= 0 && reg <= 3) || reg == 6 || reg == 7;
+
+    return exists ? (long)v->arch.debugreg[reg] : -ENODEV;
 }
 
 static long set_iopl(struct vcpu *v, const void *arg)
