@@ -68,16 +68,6 @@ static long batch_later(struct vcpu *v, const struct batch *b, uint32_t i,
     return hypercall_restart(v);
 }
 
-/* The number of items done is added to what *done had when the batch began
- * in an earlier piece. */
-static void batch_report(const struct batch *b, uint32_t before, uint32_t i)
-{
-    uint32_t done = before + i;
-
-    if (b->done)
-        (void)guest_copy_to(b->done, &done, sizeof(done));
-}
-
 static int settle(struct domain *d)
 {
     if (!read_once(&d->falling))
@@ -108,15 +98,16 @@ static int batch_item(struct vcpu *v, const struct batch *b, uint32_t i,
     return rc;
 }
 
-/* @refused: an error of the call as a whole, after that of its pointer. */
+/* @refused: an error of the call as a whole, after that of its pointer.  *done
+ * is added to where the batch began in an earlier piece. */
 static long batch_run(struct vcpu *v, struct batch *b, batch_function *function,
                       int refused)
 {
-    uint32_t before = 0, i = 0;
+    uint32_t done = 0, i = 0;
     int rc = 0;
 
     if ((b->count & MMU_UPDATE_PREEMPTED) && b->done)
-        (void)guest_copy_from(&before, b->done, sizeof(before));
+        (void)guest_copy_from(&done, b->done, sizeof(done));
     if (b->count == MMU_UPDATE_PREEMPTED)
         rc = (int)(uint64_t)b->items;
     else if (!guest_range_ok(b->items, (b->count & ~MMU_UPDATE_PREEMPTED) *
@@ -129,78 +120,59 @@ static long batch_run(struct vcpu *v, struct batch *b, batch_function *function,
     while (i < b->count && !(rc = batch_item(v, b, i, function)))
         i++;
 
-    batch_report(b, before, i);
+    done += i;
+    if (b->done)
+        (void)guest_copy_to(b->done, &done, sizeof(done));
     return rc == -ERESTART || settle(v->domain) ? batch_later(v, b, i, rc) : rc;
 }
 
 /* ---- mmu_update. ---- */
 
 /* A frame that is in no use as a table: the guest could write it itself. */
-static int write_plain(struct page *page, uint64_t offset, uint64_t value)
+static int write_plain(struct page *page, unsigned int index, uint64_t value)
 {
     int rc = page_get_type(page, PAGE_WRITABLE);
 
     if (rc)
         return rc;
-    write_once((uint64_t *)((char *)mfn_to_virt(mfn_of(page)) + offset), value);
+    write_once((uint64_t *)mfn_to_virt(mfn_of(page)) + index, value);
     page_put_type(page);
     return 0;
 }
 
-static int update_entry(struct vcpu *v, struct page *page, uint64_t offset,
+static int update_entry(struct vcpu *v, struct page *page, unsigned int index,
                         uint64_t value, bool preserve_ad)
 {
-    if (pagetable_level(page))
-        return pagetable_set(v, page, (unsigned int)(offset / sizeof(value)),
-                             value, preserve_ad);
-    return write_plain(page, offset, value);
-}
+    spin_lock(&v->domain->pt_lock);
+    int rc = pagetable_level(page)
+                 ? pagetable_set(v, page, index, value, preserve_ad)
+                 : write_plain(page, index, value);
 
-static int update_m2p(struct domain *d, uint64_t maddr, uint64_t value)
-{
-    struct page *page = page_get_mfn(maddr >> PAGE_SHIFT, d);
-
-    if (!page)
-        return -EINVAL;
-
-    write_once(&m2p[mfn_of(page)], value);
-    page_put(page);
-    return 0;
-}
-
-static int update_table(struct vcpu *v, uint64_t maddr, uint64_t value,
-                        bool preserve_ad)
-{
-    struct domain *d = v->domain;
-    struct page *page = page_get_mfn(maddr >> PAGE_SHIFT, d);
-
-    if (!page)
-        return -EINVAL;
-
-    spin_lock(&d->pt_lock);
-    int rc = update_entry(v, page, maddr % PAGE_SIZE, value, preserve_ad);
-
-    spin_unlock(&d->pt_lock);
-    page_put(page);
+    spin_unlock(&v->domain->pt_lock);
     return rc;
 }
 
 static int mmu_update_one(struct vcpu *v, const void *item)
 {
     const struct mmu_update *u = item;
-    uint64_t maddr = u->ptr & ~7ULL;
+    unsigned int index = u->ptr % PAGE_SIZE / sizeof(u->val);
+    uint64_t command = u->ptr % sizeof(u->val);
+    int rc = 0;
 
-    switch (u->ptr & 7) {
-    case MMU_NORMAL_PT_UPDATE:
-    case MMU_PT_UPDATE_NO_TRANSLATE:
-        return update_table(v, maddr, u->val, false);
-    case MMU_PT_UPDATE_PRESERVE_AD:
-        return update_table(v, maddr, u->val, true);
-    case MMU_MACHPHYS_UPDATE:
-        return update_m2p(v->domain, maddr, u->val);
-    default:
+    if (command > MMU_PT_UPDATE_NO_TRANSLATE)
         return -ENOSYS;
-    }
+
+    struct page *page = page_get_mfn(u->ptr >> PAGE_SHIFT, v->domain);
+
+    if (!page)
+        return -EINVAL;
+    if (command == MMU_MACHPHYS_UPDATE)
+        write_once(&m2p[mfn_of(page)], u->val);
+    else
+        rc = update_entry(v, page, index, u->val,
+                          command == MMU_PT_UPDATE_PRESERVE_AD);
+    page_put(page);
+    return rc;
 }
 
 long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
@@ -331,13 +303,6 @@ int mmu_set_base(struct vcpu *v, mfn_t *base, mfn_t mfn)
     return rc;
 }
 
-static int flush_multi(struct vcpu *v, const struct mmuext_op *op, bool page)
-{
-    return flush_some(v, page, op->arg1.linear_addr, op->arg2.vcpumask.p)
-               ? refuse(-EINVAL, "the bitmap of vCPUs is not readable")
-               : 0;
-}
-
 static int clear_page(struct domain *d, mfn_t mfn)
 {
     if (page_get_and_type(mfn, d, PAGE_WRITABLE))
@@ -384,7 +349,10 @@ static int mmuext_one(struct vcpu *v, const void *item)
         return flush(v, false, op->cmd == MMUEXT_INVLPG_LOCAL, va);
     case MMUEXT_TLB_FLUSH_MULTI:
     case MMUEXT_INVLPG_MULTI:
-        return flush_multi(v, op, op->cmd == MMUEXT_INVLPG_MULTI);
+        return flush_some(v, op->cmd == MMUEXT_INVLPG_MULTI, va,
+                          op->arg2.vcpumask.p)
+                   ? refuse(-EINVAL, "the bitmap of vCPUs is not readable")
+                   : 0;
     case MMUEXT_TLB_FLUSH_ALL:
     case MMUEXT_INVLPG_ALL:
         return flush(v, true, op->cmd == MMUEXT_INVLPG_ALL, va);
