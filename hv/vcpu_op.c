@@ -59,13 +59,6 @@ void vcpu_timers_init(struct vcpu *v)
     v->period = DEFAULT_PERIOD;
 }
 
-void vcpu_timers_start(struct vcpu *v)
-{
-    write_once(&v->timers_on, true);
-    if (v->period)
-        timer_set(&v->periodic, now() + v->period);
-}
-
 void vcpu_timers_stop(struct vcpu *v)
 {
     write_once(&v->timers_on, false);
@@ -76,7 +69,7 @@ void vcpu_timers_stop(struct vcpu *v)
 }
 
 /* One rate and one origin for ever: the guest's clock equals now(). */
-void vcpu_update_time(struct vcpu *v)
+static void update_time(struct vcpu *v)
 {
     struct vcpu_time_info *t = &v->evtchn.info->time;
     uint32_t version = read_once(&t->version) & ~1u;
@@ -87,6 +80,15 @@ void vcpu_update_time(struct vcpu *v)
     t->tsc_to_system_mul = time_scale.mul;
     t->tsc_shift = time_scale.shift;
     store_release(&t->version, version + 2);
+}
+
+void vcpu_start(struct vcpu *v)
+{
+    update_time(v);
+    write_once(&v->timers_on, true);
+    if (v->period)
+        timer_set(&v->periodic, now() + v->period);
+    sched_online(v);
 }
 
 /* A guest takes 0 for "no timer"; the past for "now"; more than about three
@@ -150,33 +152,26 @@ static long up(struct vcpu *v)
 {
     if (load_acquire(&v->setup) != VCPU_INITIALISED)
         return refuse(-EINVAL, "the vCPU has not been initialised");
-    if (is_up(v))
-        return 0;
-    vcpu_update_time(v);
-    vcpu_timers_start(v);
-    sched_online(v);
+    if (!is_up(v))
+        vcpu_start(v);
     return 0;
-}
-
-static bool others_are_down(const struct vcpu *v)
-{
-    const struct domain *d = v->domain;
-
-    for (unsigned int i = 0; i < d->nr_vcpus; i++)
-        if (d->vcpu[i] != v && is_up(d->vcpu[i]))
-            return false;
-    return true;
 }
 
 /* With the last one goes the domain, which nobody could ever wake again. */
 static long down(struct vcpu *v)
 {
-    if (others_are_down(v)) {
-        domain_shutdown(v->domain, SHUTDOWN_poweroff);
-        return 0;
+    struct domain *d = v->domain;
+    bool last = true;
+
+    for (unsigned int i = 0; i < d->nr_vcpus; i++)
+        if (d->vcpu[i] != v && is_up(d->vcpu[i]))
+            last = false;
+    if (last) {
+        domain_shutdown(d, SHUTDOWN_poweroff);
+    } else {
+        vcpu_timers_stop(v);
+        sched_offline(v);
     }
-    vcpu_timers_stop(v);
-    sched_offline(v);
     return 0;
 }
 
@@ -267,7 +262,7 @@ static long register_info(struct vcpu *v, const void *arg)
         return -EFAULT;
     rc = arch_vcpu_register_info(v, reg.mfn, reg.offset);
     if (!rc)
-        vcpu_update_time(v);
+        update_time(v);
     return rc;
 }
 

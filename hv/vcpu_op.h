@@ -8,10 +8,9 @@ struct vcpu;
 
 void vcpu_timers_init(struct vcpu *v);
 void vcpu_timers_stop(struct vcpu *v);
-/* Xen starts each vCPU with a periodic timer of 10 ms. */
-void vcpu_timers_start(struct vcpu *v);
-/* Fill in the guest's clock: once a vCPU, and when its info page moves. */
-void vcpu_update_time(struct vcpu *v);
+/* It is initialised: it has the time and may run.  Xen starts each vCPU with
+ * a periodic timer of 10 ms. */
+void vcpu_start(struct vcpu *v);
 /* The vCPU's runstate to where the guest wants it; its tables are loaded. */
 void vcpu_runstate_write(struct vcpu *v);
 /* Nanoseconds that it has run, up to now. */

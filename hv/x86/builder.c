@@ -411,9 +411,7 @@ static void start_vcpus(struct build *b)
 
     set_registers(b);
     first->setup = VCPU_INITIALISED;
-    vcpu_update_time(first);
-    vcpu_timers_start(first);
-    sched_online(first);
+    vcpu_start(first);
 }
 
 /* ---- All of it. ---- */

@@ -131,17 +131,14 @@ static long reservation(struct vcpu *v, uint32_t op, uint64_t start, void *arg)
 
 static long domain_total(const struct domain *d, uint32_t op)
 {
-    switch (op) {
-    case XENMEM_current_reservation:
-        return (long)read_once(&d->nr_pages);
-    case XENMEM_maximum_reservation:
-        return (long)read_once(&d->max_pages);
-    default: { /* XENMEM_maximum_gpfn: the guest says itself */
-        uint64_t frames = read_once(&d->shared->arch.max_pfn);
+    /* XENMEM_maximum_gpfn: the guest says itself. */
+    uint64_t frames = read_once(&d->shared->arch.max_pfn);
 
-        return frames ? (long)(frames - 1) : 0;
-    }
-    }
+    if (op == XENMEM_current_reservation)
+        return (long)read_once(&d->nr_pages);
+    if (op == XENMEM_maximum_reservation)
+        return (long)read_once(&d->max_pages);
+    return frames ? (long)(frames - 1) : 0;
 }
 
 static long ask_total(const struct vcpu *v, uint32_t op, const void *arg)
