@@ -25,19 +25,14 @@ static char log_text[LOG_SIZE];
 static uint64_t log_end; /* bytes ever written */
 static bool at_line_start = true, panicking;
 
-/* Does the initial domain listen, to show the lines itself? */
-static bool shown_by_others(void)
-{
-    return initial_domain && !panicking &&
-           initial_domain->evtchn.global_virq_port[VIRQ_BELFRY_LOG];
-}
-
-/* To people and to the log; CR before LF for terminals. */
+/* To people, unless the initial domain listens to show it itself, and to the
+ * log; CR before LF for terminals. */
 static void put_text(const char *text)
 {
     for (const char *p = text; *p; p++)
         log_text[log_end++ % LOG_SIZE] = *p;
-    if (shown_by_others())
+    if (initial_domain && !panicking &&
+        initial_domain->evtchn.global_virq_port[VIRQ_BELFRY_LOG])
         return;
     for (const char *p = text; *p; p++) {
         if (*p == '\n')

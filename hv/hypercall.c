@@ -147,15 +147,6 @@ static bool call_one(struct vcpu *v, struct multicall_entry *m)
     return again;
 }
 
-/* Has the last call changed where the guest goes on?  Then the rest of the
- * list is not for whoever comes there. */
-static bool must_stop(struct vcpu *v, const struct multicall_entry *m,
-                      bool was_kernel)
-{
-    return v->arch.kernel_mode != was_kernel ||
-           v->domain->state != DOMAIN_RUNNING || m->op == __HYPERVISOR_iret;
-}
-
 static long multicall_later(struct vcpu *v, void *calls, uint32_t done,
                             uint32_t count)
 {
@@ -181,7 +172,10 @@ long do_multicall(struct vcpu *v, void *calls, uint32_t count)
         if (guest_copy_from_offset(&m, calls, i, sizeof(m)))
             return -EFAULT;
         again = call_one(v, &m);
-        if (must_stop(v, &m, was_kernel))
+        /* Has it changed where the guest goes on?  Then the rest of the list
+         * is not for whoever comes there. */
+        if (v->arch.kernel_mode != was_kernel ||
+            v->domain->state != DOMAIN_RUNNING || m.op == __HYPERVISOR_iret)
             return 0;
         if (guest_copy_to_offset(calls, i, &m, sizeof(m)))
             return -EFAULT;
@@ -221,28 +215,21 @@ static long give_features(struct vcpu *v, void *arg)
     return guest_copy_to(arg, &info, sizeof(info));
 }
 
-static long give_compile_info(void *arg)
-{
-    struct xen_compile_info info = { .compiler = "gcc " __VERSION__,
-                                     .compile_by = "belfry",
-                                     .compile_domain = "",
-                                     .compile_date = "" };
-
-    return guest_copy_to(arg, &info, sizeof(info));
-}
-
 static __attribute__((noinline)) long version_details(struct vcpu *v,
                                                       uint32_t cmd, void *arg)
 {
-    xen_platform_parameters_t platform = { HV_START };
-    xen_domain_handle_t handle = { 0 };
+    static const struct xen_compile_info compile_info = {
+        .compiler = "gcc " __VERSION__, .compile_by = "belfry"
+    };
+    static const xen_platform_parameters_t platform = { HV_START };
+    static const xen_domain_handle_t handle = { 0 };
 
     switch (cmd) {
     case XENVER_extraversion:
         return give_text(arg, ".belfry-" BELFRY_VERSION,
                          sizeof(xen_extraversion_t));
     case XENVER_compile_info:
-        return give_compile_info(arg);
+        return guest_copy_to(arg, &compile_info, sizeof(compile_info));
     case XENVER_capabilities:
         return give_text(arg, "xen-3.0-x86_64", sizeof(xen_capabilities_info_t));
     case XENVER_changeset:

@@ -18,8 +18,8 @@ void boot_memory_reserve(uint64_t start, uint64_t end);
 void *boot_memory_alloc(size_t pages);
 /* End of the highest RAM. */
 uint64_t boot_memory_top(void);
-/* Call fn(start, end) for each range of whole free pages. */
-void boot_memory_for_each(void (*fn)(uint64_t start, uint64_t end));
+/* Call fn(first, end) for the frames of each free range. */
+void boot_memory_for_each(void (*fn)(uint64_t first, uint64_t end));
 
 /* ---- acpi.c ---- */
 
@@ -50,8 +50,6 @@ void fw_cfg_read(const char *name, char *buf, size_t size);
 void paging_init(void);
 /* Map a device page at a fixed address. */
 volatile void *paging_map_device(uint64_t maddr);
-/* Map the stacks of a CPU. */
-void paging_map_stacks(unsigned int cpu);
 extern uint64_t *hv_l4;
 extern uint64_t hv_gdt[512]; /* the page at selector 0xe000 */
 

@@ -80,9 +80,8 @@ uint64_t boot_memory_top(void)
     return top;
 }
 
-void boot_memory_for_each(void (*fn)(uint64_t start, uint64_t end))
+void boot_memory_for_each(void (*fn)(uint64_t first, uint64_t end))
 {
     for (unsigned int i = 0; i < nr_available; i++)
-        if (available[i].start < available[i].end)
-            fn(available[i].start, available[i].end);
+        fn(available[i].start >> PAGE_SHIFT, available[i].end >> PAGE_SHIFT);
 }

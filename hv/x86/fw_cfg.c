@@ -29,15 +29,6 @@ static uint32_t big_endian32(const uint8_t *p)
            p[3];
 }
 
-static int present(void)
-{
-    char signature[4];
-
-    out16(PORT_SELECTOR, KEY_SIGNATURE);
-    read_bytes(signature, sizeof(signature));
-    return !memcmp(signature, "QEMU", 4);
-}
-
 static int find(const char *name, struct entry *e)
 {
     uint8_t count[4];
@@ -55,11 +46,14 @@ static int find(const char *name, struct entry *e)
 
 void fw_cfg_read(const char *name, char *buf, size_t size)
 {
+    char signature[4];
     struct entry e;
     size_t n;
 
     buf[0] = '\0';
-    if (!present() || !find(name, &e))
+    out16(PORT_SELECTOR, KEY_SIGNATURE);
+    read_bytes(signature, sizeof(signature));
+    if (memcmp(signature, "QEMU", 4) != 0 || !find(name, &e))
         return;
     n = big_endian32(e.size);
     if (n > size - 1)

@@ -49,13 +49,6 @@ static void map(uint64_t va, uint64_t maddr, uint64_t flags, unsigned int level)
         maddr | flags | PTE_PRESENT | (level == 2 ? PTE_PSE : 0);
 }
 
-static void map_range(uint64_t va, uint64_t maddr, uint64_t size,
-                      uint64_t flags)
-{
-    for (uint64_t o = 0; o < size; o += PAGE_SIZE)
-        map(va + o, maddr + o, flags, 1);
-}
-
 /* Permissions of a page of the image, by where it stands. */
 static uint64_t image_flags(uint64_t va)
 {
@@ -64,13 +57,6 @@ static uint64_t image_flags(uint64_t va)
     if (va >= (uint64_t)text_end && va < (uint64_t)rodata_end)
         return PTE_NX;
     return PTE_RW | PTE_NX;
-}
-
-static void map_image(void)
-{
-    for (uint64_t va = (uint64_t)text_start; va < (uint64_t)image_end;
-         va += PAGE_SIZE)
-        map(va, va - IMAGE_BASE, image_flags(va), 1);
 }
 
 static bool chunk_has_image(uint64_t maddr)
@@ -93,23 +79,23 @@ static void map_direct(uint64_t top)
     }
 }
 
-static size_t pages_for(uint64_t bytes)
+/* What has an entry of so many bytes for each frame. */
+static void *frames_alloc(size_t entry)
 {
-    return (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+    return boot_memory_alloc((max_mfn * entry + PAGE_SIZE - 1) / PAGE_SIZE);
 }
 
-static void make_frame_table(void)
+static void make_frame_tables(void)
 {
     max_mfn = boot_memory_top() >> PAGE_SHIFT;
-    frame_table = boot_memory_alloc(pages_for(max_mfn * sizeof(struct page)));
-    audit_scratch =
-        boot_memory_alloc(pages_for(max_mfn * sizeof(*audit_scratch)));
-    m2p = boot_memory_alloc(pages_for(max_mfn * sizeof(uint64_t)));
+    frame_table = frames_alloc(sizeof(*frame_table));
+    audit_scratch = frames_alloc(sizeof(*audit_scratch));
+    m2p = frames_alloc(sizeof(*m2p));
     for (mfn_t i = 0; i < max_mfn; i++)
         m2p[i] = M2P_INVALID;
-    map_range(M2P_BASE, virt_to_mfn(m2p) << PAGE_SHIFT,
-              pages_for(max_mfn * sizeof(uint64_t)) * PAGE_SIZE,
-              PTE_USER | PTE_NX);
+    for (uint64_t o = 0; o < max_mfn * sizeof(*m2p); o += PAGE_SIZE)
+        map(M2P_BASE + o, (virt_to_mfn(m2p) << PAGE_SHIFT) + o,
+            PTE_USER | PTE_NX, 1);
 }
 
 volatile void *paging_map_device(uint64_t maddr)
@@ -123,7 +109,7 @@ volatile void *paging_map_device(uint64_t maddr)
 }
 
 /* Odd pages are the small stacks, the even ones below them guards. */
-void paging_map_stacks(unsigned int cpu)
+static void map_stacks(unsigned int cpu)
 {
     uint64_t base = STACKS_BASE + (uint64_t)cpu * STACK_BLOCK_SIZE;
 
@@ -134,22 +120,17 @@ void paging_map_stacks(unsigned int cpu)
                 PTE_RW | PTE_NX, 1);
 }
 
-static void free_range(uint64_t start, uint64_t end)
-{
-    alloc_add_range(start >> PAGE_SHIFT, end >> PAGE_SHIFT);
-}
-
 void paging_init(void)
 {
-    uint64_t top = boot_memory_top();
-
     /* The boot tables reach 4 GiB; tables come from the lowest memory. */
     hv_l4 = boot_memory_alloc(1);
-    map_image();
-    map_direct(top);
-    make_frame_table();
+    for (uint64_t va = (uint64_t)text_start; va < (uint64_t)image_end;
+         va += PAGE_SIZE)
+        map(va, va - IMAGE_BASE, image_flags(va), 1);
+    map_direct(boot_memory_top());
+    make_frame_tables();
     for (unsigned int cpu = 0; cpu < acpi.nr_cpus; cpu++)
-        paging_map_stacks(cpu);
+        map_stacks(cpu);
     map(FIXMAP_BASE, 0, 0, 1); /* makes the tables; entry set on use */
     /* Every slot of ours exists from now on: guests' L4s copy them. */
     for (unsigned int s = HV_SLOT_FIRST; s < HV_SLOT_END; s++)
@@ -157,7 +138,7 @@ void paging_init(void)
             descend(&hv_l4[s], 0);
 
     write_cr3(virt_to_mfn(hv_l4) << PAGE_SHIFT);
-    boot_memory_for_each(free_range);
+    boot_memory_for_each(alloc_add_range);
 }
 
 void pagetable_install_hv_slots(uint64_t *l4, struct domain *d)

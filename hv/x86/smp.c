@@ -86,21 +86,16 @@ void smp_cpu_main(void)
     cpu_start_guests();
 }
 
-static void flush_here(struct cpu *c)
-{
-    uint64_t wanted = atomic_xchg(&c->flush_wanted, 0);
-
-    write_cr3(c->cr3);
-    /* Only now may the askers go on. */
-    __atomic_fetch_or(&c->flush_done, wanted, __ATOMIC_SEQ_CST);
-}
-
 void smp_serve(void)
 {
     struct cpu *c = this_cpu();
+    uint64_t wanted;
 
-    if (read_once(&c->flush_wanted))
-        flush_here(c);
+    if (!read_once(&c->flush_wanted))
+        return;
+    wanted = atomic_xchg(&c->flush_wanted, 0);
+    write_cr3(c->cr3);
+    atomic_or(&c->flush_done, wanted); /* only now may the askers go on */
 }
 
 void spin_relax(void)
@@ -109,23 +104,18 @@ void spin_relax(void)
     smp_serve();
 }
 
-static void ask_flush(unsigned int target, uint64_t me)
-{
-    struct cpu *c = cpus[target];
-
-    __atomic_fetch_and(&c->flush_done, ~me, __ATOMIC_SEQ_CST);
-    __atomic_fetch_or(&c->flush_wanted, me, __ATOMIC_SEQ_CST);
-    apic_send(c->apic_id, VECTOR_SERVE);
-}
-
 static void flush_others(struct domain *d)
 {
-    struct cpu *own = this_cpu();
-    uint64_t me = 1ull << own->id;
+    uint64_t me = this_cpu()->bit;
     uint64_t targets = load_seq_cst(&d->cpu_mask) & ~me;
 
-    for (uint64_t left = targets; left; left &= left - 1)
-        ask_flush((unsigned int)__builtin_ctzll(left), me);
+    for (uint64_t left = targets; left; left &= left - 1) {
+        struct cpu *c = cpus[__builtin_ctzll(left)];
+
+        atomic_and(&c->flush_done, ~me);
+        atomic_or(&c->flush_wanted, me);
+        apic_send(c->apic_id, VECTOR_SERVE);
+    }
     for (uint64_t left = targets; left; left &= left - 1)
         while (!(load_acquire(&cpus[__builtin_ctzll(left)]->flush_done) & me))
             spin_relax();
@@ -143,9 +133,7 @@ void tlb_flush_domain(struct domain *d)
 /* A page here; the others, who are rarer, flush all. */
 void tlb_flush_domain_page(struct domain *d, uint64_t va)
 {
-    struct vcpu *v = current_vcpu();
-
-    if (v && v->domain == d)
+    if (current_vcpu() && current_vcpu()->domain == d)
         invlpg(va);
     flush_others(d);
 }
