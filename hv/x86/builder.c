@@ -133,14 +133,6 @@ static void *build_page_at(struct build *b, uint64_t va)
     return mfn_to_virt(build_mfn_at(b, va));
 }
 
-static int build_frames(struct build *b)
-{
-    for (uint64_t n = b->plan.nr_pages; n > 0; n--)
-        if (!domain_page_alloc(b->d))
-            return -ENOMEM;
-    return 0;
-}
-
 /* ---- The page of hypercall stubs: that of call N stands at 32 N. ---- */
 
 /* A stub keeps what SYSCALL destroys, rcx and r11, on the guest's stack. */
@@ -338,14 +330,6 @@ static void describe_ramdisk(const struct build *b, struct start_info *si)
     }
 }
 
-static void describe_rings(struct build *b, struct start_info *si)
-{
-    si->store_mfn = build_mfn_at(b, b->plan.store);
-    si->store_evtchn = b->d->store_port;
-    si->console.domU.mfn = build_mfn_at(b, b->plan.console);
-    si->console.domU.evtchn = b->d->console_port;
-}
-
 static void write_start_info(struct build *b)
 {
     struct start_info *si = build_page_at(b, b->plan.start_info);
@@ -354,10 +338,14 @@ static void write_start_info(struct build *b)
     string_copy(si->magic, "xen-3.0-x86_64", sizeof(si->magic));
     si->nr_pages = plan->nr_pages;
     si->shared_info = virt_to_mfn(b->d->shared) << PAGE_SHIFT;
-    if (b->privileged)
+    if (b->privileged) {
         si->flags = SIF_INITDOMAIN | SIF_PRIVILEGED;
-    else
-        describe_rings(b, si);
+    } else {
+        si->store_mfn = build_mfn_at(b, plan->store);
+        si->store_evtchn = b->d->store_port;
+        si->console.domU.mfn = build_mfn_at(b, plan->console);
+        si->console.domU.evtchn = b->d->console_port;
+    }
     si->pt_base = plan->tables;
     si->nr_pt_frames = plan->nr_tables;
     si->mfn_list = plan->p2m;
@@ -370,19 +358,6 @@ static void write_start_info(struct build *b)
 }
 
 /* ---- The first vCPU. ---- */
-
-/* What a new vCPU has not been given by domain_create() already. */
-static void set_registers(struct build *b)
-{
-    struct vcpu *v = b->d->vcpu[0];
-
-    v->regs.rip = b->elf.entry;
-    v->regs.rsp = v->arch.kernel_sp = b->plan.stack + PAGE_SIZE;
-    v->regs.rsi = b->plan.start_info;
-    v->regs.rflags = guest_rflags(0);
-    v->regs.cs = FLAT_KERNEL_CS;
-    v->regs.ss = FLAT_KERNEL_SS;
-}
 
 /* Validate the page tables: a pin, and the first vCPU's use. */
 static int validate_tables(struct build *b)
@@ -403,15 +378,20 @@ static int validate_tables(struct build *b)
     return rc ? fail(b, rc, "its first page tables are not valid: %d", rc) : 0;
 }
 
-/* Nothing can fail from here on.  The first vCPU is up, though the domain is
- * paused; the others wait for the guest to initialise them. */
-static void start_vcpus(struct build *b)
+/* Nothing can fail from here on.  It is up, though the domain is paused; the
+ * others wait for the guest to initialise them. */
+static void start_vcpu(struct build *b)
 {
-    struct vcpu *first = b->d->vcpu[0];
+    struct vcpu *v = b->d->vcpu[0];
 
-    set_registers(b);
-    first->setup = VCPU_INITIALISED;
-    vcpu_start(first);
+    v->regs.rip = b->elf.entry;
+    v->regs.rsp = v->arch.kernel_sp = b->plan.stack + PAGE_SIZE;
+    v->regs.rsi = b->plan.start_info;
+    v->regs.rflags = guest_rflags(0);
+    v->regs.cs = FLAT_KERNEL_CS;
+    v->regs.ss = FLAT_KERNEL_SS;
+    v->setup = VCPU_INITIALISED;
+    vcpu_start(v);
 }
 
 /* ---- All of it. ---- */
@@ -422,10 +402,9 @@ static int build_domain(struct build *b)
     int rc;
 
     d->max_pages = b->plan.nr_pages;
-
-    rc = build_frames(b);
-    if (rc)
-        return fail(b, rc, "memory ran out while it was built");
+    while (d->nr_pages < d->max_pages)
+        if (!domain_page_alloc(d))
+            return fail(b, -ENOMEM, "memory ran out while it was built");
     build_contents(b);
     rc = build_tables(b);
     if (rc)
@@ -436,31 +415,7 @@ static int build_domain(struct build *b)
     write_start_info(b);
     rc = validate_tables(b);
     if (!rc)
-        start_vcpus(b);
-    return rc;
-}
-
-/* Check everything, then create and build. */
-static int create(struct build *b)
-{
-    int rc = check_line(b);
-
-    if (!rc)
-        rc = check_image(b);
-    if (rc)
-        return rc;
-    b->d = domain_create(b->module, b->privileged);
-    if (!b->d)
-        return fail(b, -ENOMEM, "no memory for a domain of %u vCPUs",
-                    b->args->vcpus);
-    /* The reference we got is the list's; this is our own. */
-    atomic_add_return(&b->d->refs, 1);
-    rc = build_domain(b);
-    if (rc) {
-        while (domain_destroy(b->d) == -ERESTART)
-            ;
-        domain_put(b->d);
-    }
+        start_vcpu(b);
     return rc;
 }
 
@@ -477,12 +432,26 @@ int builder_create(const struct module *m, bool privileged,
     int rc;
 
     text[0] = '\0';
-    rc = create(&b);
+    rc = check_line(&b);
+    if (!rc)
+        rc = check_image(&b);
     if (rc)
         return rc;
-    domain_publish(b.d);
-    *out = b.d;
-    return 0;
+    b.d = *out = domain_create(m, privileged);
+    if (!b.d)
+        return fail(&b, -ENOMEM, "no memory for a domain of %u vCPUs",
+                    b.args->vcpus);
+    /* The reference we got is the list's; this is our own. */
+    atomic_add_return(&b.d->refs, 1);
+    rc = build_domain(&b);
+    if (!rc) {
+        domain_publish(b.d);
+        return 0;
+    }
+    while (domain_destroy(b.d) == -ERESTART)
+        ;
+    domain_put(b.d);
+    return rc;
 }
 
 /* ---- At boot. ---- */
