@@ -86,17 +86,10 @@ static void read_modules(void)
     }
 }
 
-static const void *find_rsdp(void)
-{
-    const struct tag *t = find_tag(TAG_RSDP_V2, NULL);
-
-    if (!t)
-        t = find_tag(TAG_RSDP_V1, NULL);
-    return t ? t + 1 : NULL;
-}
-
 void boot_main(uint32_t info)
 {
+    const struct tag *rsdp;
+
     boot_tsc = stamp_now();
     directmap = (char *)DIRECTMAP_BASE;
     serial_init();
@@ -109,7 +102,10 @@ void boot_main(uint32_t info)
     boot_memory_reserve(0x200000, (uint64_t)image_end - IMAGE_BASE);
     boot_memory_reserve(info, (uint64_t)((const char *)tags_end - directmap));
     read_modules();
-    acpi_init(find_rsdp());
+    rsdp = find_tag(TAG_RSDP_V2, NULL);
+    if (!rsdp)
+        rsdp = find_tag(TAG_RSDP_V1, NULL);
+    acpi_init(rsdp ? rsdp + 1 : NULL);
 
     paging_init();
     switch_stack((uint64_t)(STACKS_BASE + STACK_BLOCK_SIZE -

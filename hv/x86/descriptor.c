@@ -32,16 +32,12 @@ static uint64_t image_page(const void *page, uint64_t flags)
     return ((uint64_t)page - IMAGE_BASE) | flags;
 }
 
-static uint64_t frame_entry(mfn_t mfn, uint64_t flags)
-{
-    return mfn << PAGE_SHIFT | flags;
-}
-
 /* ---- The per-domain area. ---- */
 
 static uint64_t table_entry(const uint64_t *table)
 {
-    return frame_entry(virt_to_mfn(table), PTE_PRESENT | PTE_RW | PTE_ACCESSED);
+    return virt_to_mfn(table) << PAGE_SHIFT |
+           (PTE_PRESENT | PTE_RW | PTE_ACCESSED);
 }
 
 int arch_domain_init(struct domain *d)
@@ -95,7 +91,7 @@ static void pages_replace(struct vcpu *v, unsigned int first,
     for (unsigned int i = 0; i < slots; i++) {
         if (entry[i] & PTE_RW)
             old[nr_old++] = pte_frame(entry[i]);
-        entry[i] = i < count ? frame_entry(frames[i], MAP_RW) : empty;
+        entry[i] = i < count ? frames[i] << PAGE_SHIFT | MAP_RW : empty;
     }
     if (count || nr_old)
         tlb_flush_domain(v->domain);
@@ -253,7 +249,7 @@ bool descriptor_map_ldt(struct vcpu *v, uint64_t address)
     mfn_t mfn = *entry ? 0 : ldt_frame_get(v, va);
 
     if (mfn)
-        *entry = frame_entry(mfn, MAP_RW);
+        *entry = mfn << PAGE_SHIFT | MAP_RW;
     spin_unlock(&d->pt_lock);
 
     return mfn != 0;

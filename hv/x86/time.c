@@ -56,11 +56,6 @@ static uint8_t rtc(uint8_t reg)
     return in8(0x71);
 }
 
-static uint8_t from_bcd(uint8_t v)
-{
-    return (uint8_t)((v >> 4) * 10 + (v & 15));
-}
-
 /* Days from 1970-01-01, of the Gregorian calendar. */
 static uint64_t days(uint64_t year, uint64_t month, uint64_t day)
 {
@@ -72,15 +67,19 @@ static uint64_t days(uint64_t year, uint64_t month, uint64_t day)
 
 static uint64_t read_rtc(void)
 {
-    uint8_t v[6], status_b = rtc(0x0b);
     static const uint8_t reg[6] = { 0, 2, 4, 7, 8, 9 };
+    bool binary = rtc(0x0b) & 4;
+    uint64_t v[6];
 
     while (rtc(0x0a) & 0x80)
         ; /* an update is in progress */
-    for (unsigned int i = 0; i < 6; i++)
-        v[i] = status_b & 4 ? rtc(reg[i]) : from_bcd(rtc(reg[i]));
-    return days(2000ul + v[5], v[4], v[3]) * 86400 + v[2] * 3600ul +
-           v[1] * 60ul + v[0];
+    for (unsigned int i = 0; i < 6; i++) {
+        v[i] = rtc(reg[i]);
+        if (!binary)
+            v[i] = (v[i] >> 4) * 10 + (v[i] & 15);
+    }
+    return days(2000 + v[5], v[4], v[3]) * 86400 + v[2] * 3600 + v[1] * 60 +
+           v[0];
 }
 
 void time_init(void)
