@@ -121,27 +121,7 @@ static bool decode(struct insn *i, const struct cpu_user_regs *r,
     }
 }
 
-/* ---- What it does to the operand, and to registers and flags. ---- */
-
-static uint64_t result(const struct table_write *w, uint64_t old,
-                       uint64_t accumulator)
-{
-    switch (w->kind) {
-    case MOV:
-    case XCHG:
-        return w->operand;
-    case CMPXCHG:
-        return old == accumulator ? w->operand : old;
-    case OR:
-        return old | w->operand;
-    case AND:
-        return old & w->operand;
-    case BTS:
-        return old | 1ull << w->operand;
-    default:
-        return old & ~(1ull << w->operand);
-    }
-}
+/* ---- What it does to the operand, and to the flags. ---- */
 
 static bool sign(uint64_t value, unsigned int size)
 {
@@ -165,37 +145,33 @@ static uint64_t compare_flags(uint64_t a, uint64_t b, unsigned int size)
            (sign((a ^ b) & (a ^ difference), size) ? EFLAGS_OF : 0);
 }
 
-static void set_flags(struct cpu_user_regs *r, uint64_t mask, uint64_t flags)
+/* What the operand becomes that was @old, and the flags. */
+static uint64_t operate(const struct table_write *w, uint64_t old,
+                        uint64_t accumulator, uint64_t *flags)
 {
-    r->rflags = (r->rflags & ~mask) | flags;
-}
-
-/* The operand was @old, and is @new now. */
-static void retire(struct cpu_user_regs *r, const struct insn *i,
-                   const struct table_write *w, uint64_t old, uint64_t new)
-{
-    uint64_t accumulator = r->rax & insn_mask(w->size);
+    uint64_t new = w->operand, bit = 1ull << w->operand % 64;
+    uint64_t changed = FLAGS, set;
 
     switch (w->kind) {
     case MOV:
-        break;
     case XCHG:
-        insn_set(i, r, i->reg, w->size, old);
-        break;
+        return new;
     case CMPXCHG:
-        set_flags(r, FLAGS, compare_flags(accumulator, old, w->size));
-        if (accumulator != old)
-            insn_set(i, r, 0, w->size, old);
+        set = compare_flags(accumulator, old, w->size);
+        new = accumulator == old ? new : old;
         break;
     case OR:
     case AND:
-        set_flags(r, FLAGS, result_flags(new, w->size));
+        new = w->kind == OR ? old | new : old & new;
+        set = result_flags(new, w->size);
         break;
-    case BTS:
-    case BTR:
-        set_flags(r, EFLAGS_CF, old >> w->operand & 1 ? EFLAGS_CF : 0);
-        break;
+    default:
+        changed = EFLAGS_CF;
+        set = old & bit ? EFLAGS_CF : 0;
+        new = w->kind == BTS ? old | bit : old & ~bit;
     }
+    *flags = (*flags & ~changed) | set;
+    return new;
 }
 
 /* ---- The entry. ---- */
@@ -222,20 +198,26 @@ static int apply(struct vcpu *v, struct cpu_user_regs *r, const struct insn *i,
 {
     unsigned int shift = (unsigned int)(w->address % 8) * 8;
     unsigned int index = (unsigned int)(w->address % PAGE_SIZE / 8);
-    uint64_t mask = insn_mask(w->size) << shift, entry, old, new;
+    uint64_t mask = insn_mask(w->size), accumulator = r->rax & mask;
+    uint64_t entry, old, new, flags;
     int rc;
 
     do {
+        flags = r->rflags;
         entry = pagetable_entry(table, index);
-        old = (entry & mask) >> shift;
-        new = result(w, old, r->rax & insn_mask(w->size)) &
-              insn_mask(w->size);
+        old = entry >> shift & mask;
+        new = operate(w, old, accumulator, &flags) & mask;
         rc = pagetable_exchange(v, table, index, entry,
-                                (entry & ~mask) | new << shift);
+                                (entry & ~(mask << shift)) | new << shift);
     } while (rc == -EAGAIN); /* twice at most: the accessed, the dirty bit */
-    if (!rc)
-        retire(r, i, w, old, new);
-    return rc;
+    if (rc)
+        return rc;
+    r->rflags = flags;
+    if (w->kind == XCHG)
+        insn_set(i, r, i->reg, w->size, old);
+    else if (w->kind == CMPXCHG && accumulator != old)
+        insn_set(i, r, 0, w->size, old);
+    return 0;
 }
 
 bool emulate_table_write(struct vcpu *v, struct cpu_user_regs *r,
