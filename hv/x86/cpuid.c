@@ -32,26 +32,16 @@
 #define TSC_CONSTANT (1u << 8)
 #define VIRTUAL_BITS 48u
 
-static struct cpuid hypervisor_leaf(uint32_t leaf)
-{
-    struct cpuid c = { 0, 0, 0, 0 };
-
-    switch (leaf - XEN_CPUID_FIRST_LEAF) {
-    case 0:
-        c = (struct cpuid){ XEN_CPUID_FIRST_LEAF + 2, XEN_CPUID_SIGNATURE_EBX,
-                            XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX };
-        break;
-    case 1:
-        c.a = 4 << 16 | 17;
-        break;
-    case 2:
-        c.a = 1; /* one hypercall page, were there an MSR to ask for it */
-        c.b = 0x40000000;
-        c.c = XEN_CPUID_FEAT1_MMU_PT_UPDATE_PRESERVE_AD;
-        break;
-    }
-    return c;
-}
+/* From XEN_CPUID_FIRST_LEAF on: who it is, its version, and one hypercall page,
+ * were there an MSR to ask for it. */
+static const struct cpuid hypervisor_leaf[] = {
+    { XEN_CPUID_FIRST_LEAF + 2, XEN_CPUID_SIGNATURE_EBX,
+      XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX },
+    { 4 << 16 | 17, 0, 0, 0 },
+    { 1, 0x40000000, XEN_CPUID_FEAT1_MMU_PT_UPDATE_PRESERVE_AD, 0 },
+};
+#define NR_HYPERVISOR_LEAVES                                                   \
+    (sizeof(hypervisor_leaf) / sizeof(hypervisor_leaf[0]))
 
 static struct cpuid basic_leaf(const struct vcpu *v, uint32_t leaf,
                                uint32_t sub)
@@ -110,14 +100,7 @@ static struct cpuid extended_leaf(uint32_t leaf)
 
 struct cpuid guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t sub)
 {
-    switch (leaf >> 16) {
-    case 0:
-        return basic_leaf(v, leaf, sub);
-    case XEN_CPUID_FIRST_LEAF >> 16:
-        return hypervisor_leaf(leaf);
-    case 0x8000:
-        return extended_leaf(leaf);
-    default:
-        return (struct cpuid){ 0, 0, 0, 0 };
-    }
+    if (leaf - XEN_CPUID_FIRST_LEAF < NR_HYPERVISOR_LEAVES)
+        return hypervisor_leaf[leaf - XEN_CPUID_FIRST_LEAF];
+    return leaf >= 0x80000000 ? extended_leaf(leaf) : basic_leaf(v, leaf, sub);
 }
