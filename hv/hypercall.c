@@ -269,16 +269,13 @@ long do_vm_assist(struct vcpu *v, uint32_t cmd, uint32_t type)
 {
     if (type >= 64 || !(ASSISTS >> type & 1))
         return refuse(-EINVAL, "no such assistance");
-    switch (cmd) {
-    case VMASST_CMD_enable:
+    if (cmd == VMASST_CMD_enable)
         v->domain->vm_assist |= 1ull << type;
-        return 0;
-    case VMASST_CMD_disable:
+    else if (cmd == VMASST_CMD_disable)
         v->domain->vm_assist &= ~(1ull << type);
-        return 0;
-    default:
+    else
         return -ENOSYS;
-    }
+    return 0;
 }
 
 long do_console_io(struct vcpu *v, uint32_t cmd, uint32_t count, void *buf)
@@ -290,13 +287,10 @@ long do_console_io(struct vcpu *v, uint32_t cmd, uint32_t count, void *buf)
                       "only the initial domain has the machine's console");
     if (count > INT32_MAX && cmd <= CONSOLEIO_read)
         return -E2BIG;
-    switch (cmd) {
-    case CONSOLEIO_write:
+    if (cmd == CONSOLEIO_write)
         return guest_take(buf, &count, serial_com1_write);
-    case CONSOLEIO_read:
-        rc = guest_give(buf, &count, serial_read, &serial_com1);
-        return rc ? rc : (long)count;
-    default:
+    if (cmd != CONSOLEIO_read)
         return -ENOSYS;
-    }
+    rc = guest_give(buf, &count, serial_read, &serial_com1);
+    return rc ? rc : (long)count;
 }

@@ -13,14 +13,6 @@
 static unsigned int escapes;
 static bool active;
 
-static void dump_vcpu(const struct vcpu *v)
-{
-    printk("  vcpu %u %s on CPU %u, rip %#lx, upcall %s%s\n", v->id,
-           vcpu_state_name(v->sched.state), v->sched.cpu, v->regs.rip,
-           v->evtchn.info->evtchn_upcall_pending ? "pending" : "quiet",
-           v->evtchn.info->evtchn_upcall_mask ? ", masked" : "");
-}
-
 static void dump_domains(void)
 {
     static const char *const state[] = { "being built", "running", "shut down",
@@ -28,8 +20,15 @@ static void dump_domains(void)
     for (struct domain *d = domain_next(0); d; d = domain_after(d)) {
         printk("d%u %s: %s, %lu pages, paused %u times %s\n", d->id, d->name,
                state[d->state], d->nr_pages, d->pauses, d->crash_text);
-        for (unsigned int i = 0; i < d->nr_vcpus; i++)
-            dump_vcpu(d->vcpu[i]);
+        for (unsigned int i = 0; i < d->nr_vcpus; i++) {
+            const struct vcpu *v = d->vcpu[i];
+            const struct vcpu_info *info = v->evtchn.info;
+
+            printk("  vcpu %u %s on CPU %u, rip %#lx, upcall %s%s\n", v->id,
+                   vcpu_state_name(v->sched.state), v->sched.cpu, v->regs.rip,
+                   info->evtchn_upcall_pending ? "pending" : "quiet",
+                   info->evtchn_upcall_mask ? ", masked" : "");
+        }
     }
 }
 
@@ -56,27 +55,21 @@ static void dump_audit(void)
 
 static void key(uint8_t byte)
 {
-    switch (byte) {
-    case 'd':
-        dump_domains();
-        break;
-    case 'e':
-        dump_channels();
-        break;
-    case 'a':
-        dump_audit();
-        break;
-    case 'P':
-        panic("asked for by a key");
-    case 'R':
-        machine_stop(VERDICT_CODE_FAIL, true);
-    case 'q':
-        active = false;
+    active = byte != 'q';
+    if (!active)
         printk("keys go to the initial domain\n");
-        break;
-    default:
+    else if (byte == 'd')
+        dump_domains();
+    else if (byte == 'e')
+        dump_channels();
+    else if (byte == 'a')
+        dump_audit();
+    else if (byte == 'P')
+        panic("asked for by a key");
+    else if (byte == 'R')
+        machine_stop(VERDICT_CODE_FAIL, true);
+    else
         printk("keys: d domains, e event channels, a audit, P panic, R reset, q back\n");
-    }
 }
 
 bool keys_input(uint8_t byte)
@@ -89,7 +82,6 @@ bool keys_input(uint8_t byte)
     if (escapes < 3)
         return false;
     escapes = 0;
-    active = true;
     key('h');
     return true;
 }

@@ -113,14 +113,9 @@ static long callback_unregister(struct vcpu *v, const void *arg)
 
 long do_callback_op(struct vcpu *v, uint32_t cmd, void *arg)
 {
-    switch (cmd) {
-    case CALLBACKOP_register:
+    if (cmd == CALLBACKOP_register)
         return callback_register(v, arg);
-    case CALLBACKOP_unregister:
-        return callback_unregister(v, arg);
-    default:
-        return -ENOSYS;
-    }
+    return cmd == CALLBACKOP_unregister ? callback_unregister(v, arg) : -ENOSYS;
 }
 
 long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp)
@@ -284,12 +279,9 @@ static long set_io_bitmap(struct vcpu *v, const void *arg)
 /* A domain without devices of the machine: only its I/O privilege. */
 long do_physdev_op(struct vcpu *v, uint32_t cmd, void *arg)
 {
-    switch (cmd) {
-    case PHYSDEVOP_set_iopl:
+    if (cmd == PHYSDEVOP_set_iopl)
         return set_iopl(v, arg);
-    case PHYSDEVOP_set_iobitmap:
+    if (cmd == PHYSDEVOP_set_iobitmap)
         return set_io_bitmap(v, arg);
-    default:
-        return v->domain->privileged ? -ENOSYS : -EPERM;
-    }
+    return v->domain->privileged ? -ENOSYS : -EPERM;
 }
