@@ -41,26 +41,19 @@ static void put_text(const char *text)
     }
 }
 
-static void put_line_start(void)
-{
-    char prefix[32];
-    stime_t t = time_scale.mul ? now() : 0;
-
-    format_string(prefix, sizeof(prefix), "[%4lu.%06lu] ", t / 1000000000,
-                  t / 1000 % 1000000);
-    put_text(prefix);
-}
-
 static void print(const char *fmt, va_list args)
 {
-    char text[256];
+    stime_t t = time_scale.mul ? now() : 0;
+    char text[256], time[32];
     size_t n;
 
+    format_string(time, sizeof(time), "[%4lu.%06lu] ", t / 1000000000,
+                  t / 1000 % 1000000);
     format_string_v(text, sizeof(text), fmt, args);
     n = strlen(text);
     spin_lock(&log_lock);
     if (at_line_start)
-        put_line_start();
+        put_text(time);
     put_text(text);
     at_line_start = n && text[n - 1] == '\n';
     spin_unlock(&log_lock);

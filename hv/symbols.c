@@ -16,15 +16,6 @@ static struct {
     char text[64];
 } last;
 
-/* Symbol names are the image's: let nothing through that upsets a
- * terminal or a JSON document. */
-static void make_printable(char *text)
-{
-    for (; *text != '\0'; text++)
-        if (*text <= ' ' || *text > '~' || *text == '"' || *text == '\\')
-            *text = '?';
-}
-
 static void look_up(const struct domain *d, uint64_t rip, char *buf,
                     size_t size)
 {
@@ -35,7 +26,11 @@ static void look_up(const struct domain *d, uint64_t rip, char *buf,
     if (!elf_symbol(d->module->image, d->module->size, rip, &name, &offset))
         return;
     format_string(buf, size, "%.*s+%#lx", (int)size - 20, name, offset);
-    make_printable(buf);
+    /* Symbol names are the image's: let nothing through that upsets a
+     * terminal or a JSON document. */
+    for (char *p = buf; *p != '\0'; p++)
+        if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\')
+            *p = '?';
 }
 
 void domain_symbol(const struct domain *d, uint64_t rip, char *buf,

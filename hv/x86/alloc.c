@@ -39,7 +39,7 @@ void alloc_add_range(mfn_t first, mfn_t end)
     spin_unlock(&alloc_lock);
 }
 
-static struct page *free_list_pop(void)
+struct page *page_alloc(void)
 {
     struct page *page = NULL;
 
@@ -50,14 +50,6 @@ static struct page *free_list_pop(void)
         free_pages--;
     }
     spin_unlock(&alloc_lock);
-
-    return page;
-}
-
-struct page *page_alloc(void)
-{
-    struct page *page = free_list_pop();
-
     if (!page)
         return NULL;
 

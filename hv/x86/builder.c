@@ -261,17 +261,6 @@ static int map(struct build *b, uint64_t va, uint64_t pfn, uint64_t count,
     return 0;
 }
 
-static int map_p2m(struct build *b)
-{
-    const struct start_of_day *plan = &b->plan;
-
-    if (plan->p2m_tables == 0)
-        return 0;
-    b->next_table = plan->p2m_table_pfn;
-    b->tables_end = plan->p2m_table_pfn + plan->p2m_tables;
-    return map(b, plan->p2m, plan->p2m_pfn, plan->p2m_pages, TABLE_BITS);
-}
-
 static int build_tables(struct build *b)
 {
     const struct start_of_day *plan = &b->plan;
@@ -285,7 +274,11 @@ static int build_tables(struct build *b)
              TABLE_BITS);
     if (!rc)
         rc = map(b, plan->tables, first, plan->nr_tables, READ_ONLY);
-    return rc ? rc : map_p2m(b);
+    if (rc || plan->p2m_tables == 0)
+        return rc;
+    b->next_table = plan->p2m_table_pfn;
+    b->tables_end = plan->p2m_table_pfn + plan->p2m_tables;
+    return map(b, plan->p2m, plan->p2m_pfn, plan->p2m_pages, TABLE_BITS);
 }
 
 /* ---- The domain's devices of the first hour. ---- */
@@ -318,18 +311,6 @@ static int build_rings(struct build *b)
                                 &b->d->console_port);
 }
 
-static void describe_ramdisk(const struct build *b, struct start_info *si)
-{
-    if (!b->module->ramdisk)
-        return;
-    si->mod_len = ramdisk_size(b);
-    si->mod_start = b->plan.ramdisk;
-    if (!b->plan.ramdisk) {
-        si->mod_start = b->plan.ramdisk_pfn;
-        si->flags |= SIF_MOD_START_PFN;
-    }
-}
-
 static void write_start_info(struct build *b)
 {
     struct start_info *si = build_page_at(b, b->plan.start_info);
@@ -349,7 +330,11 @@ static void write_start_info(struct build *b)
     si->pt_base = plan->tables;
     si->nr_pt_frames = plan->nr_tables;
     si->mfn_list = plan->p2m;
-    describe_ramdisk(b, si);
+    if (b->module->ramdisk) {
+        si->mod_len = ramdisk_size(b);
+        si->mod_start = plan->ramdisk ? plan->ramdisk : plan->ramdisk_pfn;
+        si->flags |= plan->ramdisk ? 0 : SIF_MOD_START_PFN;
+    }
     string_copy((char *)si->cmd_line, b->args->cmdline, sizeof(si->cmd_line));
     if (b->elf.init_p2m) {
         si->first_p2m_pfn = plan->p2m_table_pfn;

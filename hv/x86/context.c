@@ -47,20 +47,16 @@ static bool entries_ok(const struct vcpu_guest_context *c)
            guest_address_ok(c->gs_base_user);
 }
 
-static void set_entries(struct arch_vcpu *a, const struct vcpu_guest_context *c)
-{
-    memcpy(a->trap, c->trap_ctxt, sizeof(c->trap_ctxt));
-    a->event_callback =
-        (struct guest_entry){ c->event_callback_eip, true };
-    a->syscall_callback = (struct guest_entry){
-        c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events
-    };
-}
-
-static void set_registers(struct vcpu *v, const struct vcpu_guest_context *c)
+static void set_entries_and_registers(struct vcpu *v,
+                                      const struct vcpu_guest_context *c)
 {
     struct arch_vcpu *a = &v->arch;
 
+    memcpy(a->trap, c->trap_ctxt, sizeof(c->trap_ctxt));
+    a->event_callback = (struct guest_entry){ c->event_callback_eip, true };
+    a->syscall_callback = (struct guest_entry){
+        c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events
+    };
     v->regs = c->user_regs;
     v->regs.rflags = guest_rflags(c->user_regs.rflags);
     a->iopl = c->user_regs.rflags >> 12 & 3;
@@ -119,8 +115,7 @@ long arch_vcpu_set_context(struct vcpu *v, const void *guest_context)
         rc = set_tables(v, &c);
     if (rc)
         return rc;
-    set_entries(&v->arch, &c);
-    set_registers(v, &c);
+    set_entries_and_registers(v, &c);
     return 0;
 }
 

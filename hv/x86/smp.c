@@ -33,30 +33,24 @@ static void wait_ns(uint64_t ns)
         __builtin_ia32_pause();
 }
 
-/* INIT, then two start-up IPIs, as Intel's SDM prescribes. */
-static void kick_alive(unsigned int id)
-{
-    uint32_t apic_id = acpi.apic_id[id];
-
-    apic_send(apic_id, APIC_INIT);
-    wait_ns(10000000);
-    apic_send(apic_id, APIC_STARTUP | AP_TRAMPOLINE >> PAGE_SHIFT);
-    wait_ns(200000);
-    if (!read_once(&cpus[id]))
-        apic_send(apic_id, APIC_STARTUP | AP_TRAMPOLINE >> PAGE_SHIFT);
-}
-
+/* INIT, then two start-up IPIs, as Intel's SDM prescribes.  It counts itself
+ * when it runs: until then nr_cpus is its number. */
 static bool start(unsigned int id)
 {
+    const uint32_t startup = APIC_STARTUP | AP_TRAMPOLINE >> PAGE_SHIFT;
     stime_t deadline = now() + START_TIMEOUT;
-    unsigned int before = read_once(&nr_cpus);
 
     write_once(&ap_stack, STACKS_BASE + (uint64_t)(id + 1) * STACK_BLOCK_SIZE -
                               sizeof(struct cpu));
-    kick_alive(id);
-    while (read_once(&nr_cpus) == before && now() < deadline)
+    apic_send(acpi.apic_id[id], APIC_INIT);
+    wait_ns(10000000);
+    apic_send(acpi.apic_id[id], startup);
+    wait_ns(200000);
+    if (!read_once(&cpus[id]))
+        apic_send(acpi.apic_id[id], startup);
+    while (read_once(&nr_cpus) == id && now() < deadline)
         __builtin_ia32_pause();
-    return read_once(&nr_cpus) != before;
+    return read_once(&nr_cpus) != id;
 }
 
 /* The page of the trampoline is lent: under UEFI, GRUB puts modules there. */
@@ -77,7 +71,6 @@ void smp_start(void)
                acpi.apic_id[id]);
 }
 
-/* nr_cpus is the number of the CPU that is being started. */
 void smp_cpu_main(void)
 {
     cpu_init(nr_cpus);
