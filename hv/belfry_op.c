@@ -7,22 +7,17 @@
  */
 #include "hv/abi/belfry.h"
 
-#include <stddef.h>
-
 #include "hv/audit.h"
 #include "hv/builder.h"
 #include "hv/console.h"
-#include "hv/domain.h"
 #include "hv/grant.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
 #include "hv/machine.h"
-#include "hv/modules.h"
 #include "hv/refused.h"
 #include "hv/vcpu_op.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/serial.h"
-#include "lib/errno.h"
 #include "lib/string.h"
 
 #define CAPABILITIES                                                           \

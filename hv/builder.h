@@ -5,8 +5,6 @@
 #ifndef HV_BUILDER_H
 #define HV_BUILDER_H
 
-#include <stddef.h>
-
 #include "hv/domain.h"
 #include "hv/modules.h"
 

@@ -7,13 +7,10 @@
  */
 #include "hv/console.h"
 
-#include "hv/domain.h"
 #include "hv/machine.h"
-#include "hv/timer.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/serial.h"
 #include "lib/format.h"
-#include "lib/spinlock.h"
 #include "lib/string.h"
 #include "lib/tail.h"
 

@@ -12,7 +12,6 @@
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
 #include "hv/refused.h"
-#include "lib/errno.h"
 
 /* ---- Hooks of evtchn/. ---- */
 

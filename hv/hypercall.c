@@ -10,7 +10,6 @@
 #include <xen/version.h>
 
 #include "hv/console.h"
-#include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/refused.h"
 #include "hv/x86/apic.h"

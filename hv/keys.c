@@ -2,7 +2,6 @@
  * nobody else answers. */
 #include "hv/console.h"
 
-#include "hv/abi/belfry.h"
 #include "hv/audit.h"
 #include "hv/domain.h"
 #include "hv/machine.h"

@@ -3,7 +3,6 @@
 #define HV_MACHINE_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "hv/abi/belfry.h"
 

@@ -3,14 +3,11 @@
 
 #include "hv/builder.h"
 #include "hv/console.h"
-#include "hv/domain.h"
-#include "hv/modules.h"
 #include "hv/x86/apic.h"
 #include "hv/x86/boot.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/smp.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 #define DEBUG_EXIT_PORT 0xf4

@@ -5,9 +5,6 @@
 #ifndef HV_MODULES_H
 #define HV_MODULES_H
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "lib/args.h"
 
 #define MODULES_MAX 64u

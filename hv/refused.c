@@ -6,7 +6,6 @@
 #include "hv/refused.h"
 
 #include "hv/console.h"
-#include "hv/domain.h"
 #include "hv/x86/cpu.h"
 #include "lib/format.h"
 #include "lib/string.h"

@@ -10,7 +10,6 @@
 #define HV_REFUSED_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "hv/abi/belfry.h"
 

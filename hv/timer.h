@@ -8,9 +8,6 @@
 #ifndef HV_TIMER_H
 #define HV_TIMER_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "lib/spinlock.h"
 
 typedef uint64_t stime_t; /* nanoseconds of system time, since boot */

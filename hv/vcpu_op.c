@@ -3,11 +3,9 @@
  */
 #include "hv/vcpu_op.h"
 
-#include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
 #include "hv/refused.h"
-#include "hv/sched.h"
 #include "hv/x86/context.h"
 #include "hv/x86/cpu.h"
 

@@ -6,7 +6,6 @@
 #include "hv/x86/boot.h"
 
 #include "hv/console.h"
-#include "hv/x86/layout.h"
 #include "hv/x86/page.h"
 #include "lib/string.h"
 

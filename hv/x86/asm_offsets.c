@@ -1,10 +1,7 @@
 /* What the assembler must know of C's structures and constants. */
-#include <stddef.h>
 
-#include "hv/abi/belfry.h"
 #include "hv/hypercall.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/x86.h"
 
 #define DEFINE(name, value)                                                    \
     __asm__ volatile("@define " #name " %0" : : "i"((long)(value)))

@@ -8,9 +8,7 @@
 #include "hv/machine.h"
 #include "hv/modules.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/page.h"
 #include "hv/x86/serial.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 /* Multiboot2 (the specification's section 3.6): tags, 8-byte aligned. */

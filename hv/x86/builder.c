@@ -7,20 +7,12 @@
  */
 #include "hv/builder.h"
 
-#include <stdarg.h>
-
-#include <xen/event_channel.h>
-#include <xen/grant_table.h>
-
 #include "hv/console.h"
 #include "hv/grant.h"
-#include "hv/sched.h"
 #include "hv/vcpu_op.h"
 #include "hv/x86/context.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pte.h"
-#include "lib/elf.h"
-#include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/start_of_day.h"
 #include "lib/string.h"

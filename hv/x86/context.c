@@ -8,8 +8,6 @@
 #include "hv/refused.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/descriptor.h"
-#include "hv/x86/page.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 int arch_vcpu_init(struct vcpu *v)

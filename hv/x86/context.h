@@ -2,8 +2,6 @@
 #ifndef X86_CONTEXT_H
 #define X86_CONTEXT_H
 
-#include <stdint.h>
-
 #include "hv/domain.h"
 #include "hv/x86/x86.h"
 

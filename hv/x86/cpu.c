@@ -7,9 +7,7 @@
 #include "hv/vcpu_op.h"
 #include "hv/x86/apic.h"
 #include "hv/x86/boot.h"
-#include "hv/x86/descriptor.h"
 #include "hv/x86/switch.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 #define TRAP_STUB_SIZE 16

@@ -7,10 +7,7 @@
 #ifndef X86_CPU_H
 #define X86_CPU_H
 
-#include <stdint.h>
-
 #include "hv/domain.h"
-#include "hv/x86/layout.h"
 #include "hv/x86/x86.h"
 
 /* Selectors of the hypervisor's own GDT page (Xen's ABI fixes the FLAT_*

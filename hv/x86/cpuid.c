@@ -7,7 +7,6 @@
  */
 #include "hv/x86/cpu.h"
 #include "hv/x86/emulate.h"
-#include "hv/x86/x86.h"
 
 #include <xen/arch-x86/cpuid.h>
 

@@ -7,7 +7,6 @@
  */
 #include "hv/x86/descriptor.h"
 
-#include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
 #include "hv/refused.h"

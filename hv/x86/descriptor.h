@@ -10,10 +10,6 @@
 #ifndef X86_DESCRIPTOR_H
 #define X86_DESCRIPTOR_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "hv/x86/layout.h"
 #include "hv/x86/page.h"
 
 struct vcpu;

@@ -12,9 +12,7 @@
 #include "hv/hypercall.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/insn.h"
-#include "hv/x86/page.h"
 #include "hv/x86/traps.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 #define TRAP_DEBUG 1

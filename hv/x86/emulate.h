@@ -7,9 +7,6 @@
 #ifndef X86_EMULATE_H
 #define X86_EMULATE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "hv/domain.h"
 
 /* On #GP with error code 0: control and debug registers, MSRs, CLTS, WBINVD,

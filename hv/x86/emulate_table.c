@@ -10,7 +10,6 @@
 #include "hv/guest_copy.h"
 #include "hv/refused.h"
 #include "hv/x86/insn.h"
-#include "hv/x86/page.h"
 #include "hv/x86/pte.h"
 #include "hv/x86/x86.h"
 

@@ -4,12 +4,8 @@
  */
 #include "hv/x86/insn.h"
 
-#include <stddef.h>
-
 #include "hv/guest_copy.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/layout.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 #define REX_B 1u

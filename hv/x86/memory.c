@@ -5,11 +5,9 @@
  * cannot be populated, since the allocator has single frames, which is what
  * a guest sees of a machine whose memory is fragmented.
  */
-#include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/page.h"
 
 #include <xen/memory.h>
 

@@ -6,15 +6,12 @@
  * then its arguments are moved behind what is done, as Xen does, with
  * MMU_UPDATE_PREEMPTED in the count.
  */
-#include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/hypercall.h"
 #include "hv/refused.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/descriptor.h"
-#include "hv/x86/page.h"
 #include "hv/x86/pte.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 /* Bit 31 of a batch's count: it goes on, *done is to be added to. */

@@ -9,9 +9,7 @@
 
 #include "hv/audit.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/page.h"
 #include "hv/x86/pte.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 #define LARGE_PAGE 0x200000u

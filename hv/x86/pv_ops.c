@@ -7,13 +7,11 @@
 #include <xen/callback.h>
 #include <xen/physdev.h>
 
-#include "hv/domain.h"
 #include "hv/guest_copy.h"
 #include "hv/refused.h"
 #include "hv/x86/context.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/traps.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 #define DR7_FIXED    0x400u

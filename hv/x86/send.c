@@ -2,11 +2,8 @@
  * EVTCHNOP_send: the call that must be shortest, so its argument is read by
  * one instruction here and not by guest_copy.h's functions.
  */
-#include "hv/domain.h"
 #include "hv/hypercall.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/x86.h"
-#include "lib/errno.h"
 
 static __attribute__((noinline)) long send_lifting_smap(struct vcpu *v,
                                                         evtchn_port_t *arg)

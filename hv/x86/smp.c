@@ -9,11 +9,9 @@
 #include "hv/x86/smp.h"
 
 #include "hv/console.h"
-#include "hv/domain.h"
 #include "hv/x86/apic.h"
 #include "hv/x86/boot.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/x86.h"
 #include "lib/string.h"
 
 #define START_TIMEOUT    100000000ul

@@ -8,8 +8,6 @@
 #ifndef X86_SMP_H
 #define X86_SMP_H
 
-#include <stdint.h>
-
 #include "lib/atomic.h"
 
 /* Start all other CPUs that ACPI names; returns when they run. */

@@ -18,7 +18,6 @@
 #include "hv/x86/emulate.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/smp.h"
-#include "hv/x86/x86.h"
 #include "lib/exception.h"
 
 #define PAGE_FAULT_USER 4u /* error code */

@@ -2,8 +2,6 @@
 #ifndef X86_TRAPS_H
 #define X86_TRAPS_H
 
-#include <stdint.h>
-
 #include "hv/domain.h"
 
 #define TRAP_PAGE_FAULT 14
