@@ -86,20 +86,15 @@ static long op_machine(struct call *c)
 }
 
 /* Domains' lines are counted, without those that are wrong or ramdisks'. */
-static const struct module *nth_domain(uint32_t n)
-{
-    for (unsigned int i = 0; i < nr_modules; i++)
-        if (modules[i].kind == MODULE_DOMAIN && n-- == 0)
-            return &modules[i];
-    return NULL;
-}
-
 static bool next_module(struct call *c)
 {
     struct belfry_module *out = &c->item.module;
-    const struct module *m = nth_domain(c->next);
+    const struct module *m = modules, *end = modules + nr_modules;
 
-    if (!m)
+    for (uint32_t n = c->next; m < end; m++)
+        if (m->kind == MODULE_DOMAIN && n-- == 0)
+            break;
+    if (m == end)
         return false;
     string_copy(out->line, m->line, sizeof(out->line));
     out->image_size = m->size;

@@ -114,14 +114,6 @@ bool domain_name_is_taken(const char *name)
     return taken;
 }
 
-static void free_vcpu(struct vcpu *v)
-{
-    /* One that was expiring while they were stopped may have been set anew. */
-    vcpu_timers_stop(v);
-    arch_vcpu_free(v);
-    free_page_memory(v);
-}
-
 static void domain_free(struct domain *d)
 {
     spin_lock(&domain_list_lock);
@@ -131,8 +123,12 @@ static void domain_free(struct domain *d)
     evtchn_domain_destroy(&d->evtchn, UINT32_MAX);
     evtchn_domain_free(&d->evtchn);
     grant_domain_destroy(d);
-    for (unsigned int i = 0; i < d->nr_vcpus && d->vcpu[i]; i++)
-        free_vcpu(d->vcpu[i]);
+    for (unsigned int i = 0; i < d->nr_vcpus && d->vcpu[i]; i++) {
+        /* A timer that was expiring while they were stopped may be set. */
+        vcpu_timers_stop(d->vcpu[i]);
+        arch_vcpu_free(d->vcpu[i]);
+        free_page_memory(d->vcpu[i]);
+    }
     arch_domain_free(d);
     if (d->shared) {
         page_unshare(page_of(virt_to_mfn(d->shared)));
@@ -345,16 +341,6 @@ static void stop_vcpus(struct domain *d)
         lend_forget(d->vcpu[i]);
 }
 
-/* The machine ends with the initial domain, and with its verdict. */
-static _Noreturn void initial_domain_ended(uint8_t reason)
-{
-    bool well = reason == SHUTDOWN_poweroff || reason == SHUTDOWN_reboot;
-
-    printk("the initial domain has ended: reason %u\n", reason);
-    machine_stop(well ? VERDICT_CODE_PASS : VERDICT_CODE_FAIL,
-                 reason == SHUTDOWN_reboot);
-}
-
 /* The peers of its channels learn why. */
 static void tell_peers(struct domain *d)
 {
@@ -392,10 +378,16 @@ static bool end(struct domain *d, enum domain_state state, uint8_t reason)
 
 void domain_shutdown(struct domain *d, uint8_t reason)
 {
+    bool reboot = reason == SHUTDOWN_reboot;
+    bool well = reboot || reason == SHUTDOWN_poweroff;
+
     if (!end(d, DOMAIN_SHUTDOWN, reason))
         return;
-    if (d == initial_domain)
-        initial_domain_ended(reason);
+    /* The machine ends with the initial domain, and with its verdict. */
+    if (d == initial_domain) {
+        printk("the initial domain has ended: reason %u\n", reason);
+        machine_stop(well ? VERDICT_CODE_PASS : VERDICT_CODE_FAIL, reboot);
+    }
     stop_vcpus(d);
     tell_peers(d);
     machine_tell(VIRQ_DOM_EXC);
