@@ -37,23 +37,17 @@ void emulate_done(struct vcpu *v, struct cpu_user_regs *r, unsigned int length)
 
 /* ---- Control and debug registers. ---- */
 
-static bool read_control(struct vcpu *v, unsigned int which, uint64_t *value)
+static uint64_t read_control(struct vcpu *v, unsigned int which)
 {
     switch (which) {
     case 0:
-        *value = (read_cr0() & ~CR0_TS) | (v->arch.ts ? CR0_TS : 0);
-        return true;
+        return (read_cr0() & ~CR0_TS) | (v->arch.ts ? CR0_TS : 0);
     case 2:
-        *value = v->evtchn.info->arch.cr2;
-        return true;
+        return v->evtchn.info->arch.cr2;
     case 3:
-        *value = v->arch.kernel_table << PAGE_SHIFT;
-        return true;
-    case 4:
-        *value = read_cr4() & CR4_SEEN_BY_GUESTS;
-        return true;
+        return v->arch.kernel_table << PAGE_SHIFT;
     default:
-        return false;
+        return read_cr4() & CR4_SEEN_BY_GUESTS;
     }
 }
 
@@ -70,31 +64,26 @@ static int write_control(struct vcpu *v, unsigned int which, uint64_t value)
         return 0;
     case 3:
         return mmu_set_base(v, &v->arch.kernel_table, value >> PAGE_SHIFT);
-    case 4:
-        return 0;
     default:
-        return -EINVAL;
+        return 0;
     }
 }
 
 static bool control_register(struct vcpu *v, struct cpu_user_regs *r,
                              struct insn *i, bool write)
 {
-    uint64_t value;
     int rc;
 
-    if (!insn_registers(i))
+    if (!insn_registers(i) || i->reg == 1 || i->reg > 4)
         return false;
-    if (write) {
-        rc = write_control(v, i->reg, insn_get(i, r, i->rm, 8));
-        if (rc == -ERESTART)
-            i->length = 0;
-        return rc == 0 || rc == -ERESTART;
+    if (!write) {
+        insn_set(i, r, i->rm, 8, read_control(v, i->reg));
+        return true;
     }
-    if (!read_control(v, i->reg, &value))
-        return false;
-    insn_set(i, r, i->rm, 8, value);
-    return true;
+    rc = write_control(v, i->reg, insn_get(i, r, i->rm, 8));
+    if (rc == -ERESTART)
+        i->length = 0;
+    return rc == 0 || rc == -ERESTART;
 }
 
 static bool debug_register(struct vcpu *v, struct cpu_user_regs *r,
