@@ -31,7 +31,6 @@ __attribute__((noreturn, format(printf, 1, 2))) void panic(const char *fmt,
         if (__builtin_expect(!!(cond), 0))                                     \
             panic("BUG at %s:%d: %s", __FILE__, __LINE__, #cond);              \
     } while (0)
-#define ASSERT(cond) BUG_ON(!(cond))
 
 /*
  * keys.c: single-key dumps on COM1, for a system whose control domain hangs:

@@ -65,7 +65,7 @@ static inline stime_t stamps_to_ns(uint64_t stamps)
 /* Seconds since 1970 at system time 0. */
 extern uint64_t wall_clock_base;
 
-/* Program this CPU's timer interrupt; STIME_NEVER stops it. */
+/* Program this CPU's timer interrupt. */
 void arch_timer_arm(stime_t expires);
 
 /* Run what has expired on this CPU; from the timer interrupt. */

@@ -32,8 +32,7 @@ struct tag_module {
 
 struct tag_memory_map {
     struct tag tag;
-    uint32_t entry_size, entry_version;
-    uint8_t entries[];
+    uint32_t entry_size, entry_version; /* and the entries */
 };
 
 struct memory_map_entry {

@@ -44,26 +44,20 @@ static bool extent_publish(struct domain *d, void *list, uint64_t i,
 
 /* A page that is still mapped or pinned stays what it is until the last such
  * use goes; then it is free. */
-static bool frame_release(struct domain *d, mfn_t mfn)
-{
-    struct page *page = page_get_mfn(mfn, d);
-
-    if (!page)
-        return false;
-
-    bool shared = read_once(&page->count) & PAGE_SHARED;
-
-    (void)domain_page_release(d, page);
-    page_put(page);
-    return !shared;
-}
-
 static bool extent_release(struct domain *d, mfn_t first, unsigned int order)
 {
-    for (uint64_t i = 0; i < 1ULL << order; i++)
-        if (!frame_release(d, first + i))
+    bool done = true;
+
+    for (uint64_t i = 0; i < 1ULL << order && done; i++) {
+        struct page *page = page_get_mfn(first + i, d);
+
+        if (!page)
             return false;
-    return true;
+        done = !(read_once(&page->count) & PAGE_SHARED);
+        (void)domain_page_release(d, page);
+        page_put(page);
+    }
+    return done;
 }
 
 /* Do extent @i of the guest's list: true if done.  The list has the frames

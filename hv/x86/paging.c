@@ -57,17 +57,14 @@ static uint64_t image_flags(uint64_t va)
     return PTE_RW | PTE_NX;
 }
 
-static bool chunk_has_image(uint64_t maddr)
-{
-    return maddr + LARGE_PAGE > (uint64_t)text_start - IMAGE_BASE &&
-           maddr < (uint64_t)image_end - IMAGE_BASE;
-}
-
 /* Small pages where the image is: its text stays read-only here too. */
 static void map_direct(uint64_t top)
 {
+    uint64_t image = (uint64_t)text_start - IMAGE_BASE;
+    uint64_t end = (uint64_t)image_end - IMAGE_BASE;
+
     for (uint64_t m = 0; m < top; m += LARGE_PAGE) {
-        if (!chunk_has_image(m)) {
+        if (m + LARGE_PAGE <= image || m >= end) {
             map(DIRECTMAP_BASE + m, m, PTE_RW | PTE_NX, 2);
             continue;
         }

@@ -124,10 +124,6 @@ void arch_timer_arm(stime_t expires)
     uint64_t ns = expires > t ? expires - t : 0;
     uint64_t ticks;
 
-    if (expires == STIME_NEVER) {
-        apic_timer_set(0);
-        return;
-    }
     if (ns > 1000000000)
         ns = 1000000000; /* it is looked at again then */
     ticks = (ns * timer_mul >> 32) + 1;
