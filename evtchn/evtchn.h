@@ -124,7 +124,7 @@ struct evtchn_limit {
     uint32_t credits;
     bool held;         /* a ring waits for a credit, and the timer is set */
     bool told;         /* the log has a line about this row */
-    uint64_t timer[4]; /* what evtchn_hook_timer_set() keeps here */
+    uint64_t timer[6]; /* what evtchn_hook_timer_set() keeps here */
 };
 
 /* What the module keeps of a vCPU. */

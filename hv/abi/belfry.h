@@ -508,7 +508,7 @@ struct belfry_vcpus {
 #define BELFRY_PORT_SET_OPTIONS (1u << 0) /* in set */
 #define BELFRY_PORT_SET_CREDITS (1u << 1)
 
-#define BELFRY_LIMITS 64u
+#define BELFRY_LIMITS 48u
 
 #define BELFRY_PEER_NONE      0u /* nobody was ever bound */
 #define BELFRY_PEER_ALIVE     1u
