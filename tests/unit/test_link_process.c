@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -538,6 +539,71 @@ START_TEST(messages_cross_between_processes_that_sleep)
 }
 END_TEST
 
+/* ---- A peer that dies at any step. ---- */
+
+static unsigned int dies_after; /* us */
+
+static void serve_and_die(int socket)
+{
+    struct itimerval t = { .it_value.tv_usec = dies_after };
+
+    signal(SIGALRM, SIG_DFL); /* Check's handler ends the whole test */
+    setitimer(ITIMER_REAL, &t, NULL);
+    serve_ring(socket);
+}
+
+/* Until the peer's end is told.  Every response is right, and none of what a
+ * dead peer has left is a fault. */
+static uint64_t exchange_until_the_end(struct link *l, struct ring_front *f)
+{
+    uint64_t sent = 0, received = 0, m;
+    int error = 0;
+
+    while (!error) {
+        for (; ring_front_put(f, &sent, 8) == 0; sent++)
+            ;
+        if (ring_front_publish(f))
+            link_bell(l);
+        for (; ring_front_take(f, &m, 8) == 0; received++)
+            must(m == ~received);
+        must(f->fault == 0);
+        if (!ring_front_free(f) && !ring_front_arm(f))
+            error = link_wait(l, PATIENCE);
+    }
+    must(error == -EPIPE);
+    return received;
+}
+
+START_TEST(a_peer_may_die_at_any_step)
+{
+    unsigned int met = 0, exchanged = 0;
+
+    for (unsigned int i = 0; i < 300; i++) {
+        struct ring_front f;
+        struct link *l;
+        int error;
+
+        dies_after = 1 + i * 17;
+        start_peer(serve_and_die);
+        error = link_process_offer(ours, 64 + 4 * 8, PATIENCE, &l);
+        must(error == 0 || error == -EPIPE);
+        if (!error) {
+            met++;
+            ring_front_create(&f, link_pages(l), link_bytes(l), 8);
+            link_bell(l);
+            exchanged += exchange_until_the_end(l, &f) > 0;
+            link_close(l);
+        } else {
+            close(ours);
+        }
+        must(waitpid(peer, NULL, 0) == peer);
+    }
+    printf("%u of 300 peers met, %u of these answered before they died\n", met,
+           exchanged);
+    ck_assert_uint_gt(exchanged, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("link_process");
@@ -561,6 +627,7 @@ int main(void)
     tcase_add_test(tests, a_peer_that_goes_away_is_named);
     tcase_add_test(tests, chatter_on_the_socket_is_not_a_bell);
     tcase_add_test(tests, messages_cross_between_processes_that_sleep);
+    tcase_add_test(tests, a_peer_may_die_at_any_step);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
