@@ -227,7 +227,7 @@ UNIT_BIN := $(UNIT:%=$(B)/unit/%) \
 # ---- libFuzzer: one program a file of tests/fuzz. -----------------------------
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*.c))
 RINGS_BIN := $(FUZZ_BIN) $(B)/unit/test_reqrsp_threads.tsan \
-  $(B)/unit/test_reqrsp_hostile
+  $(B)/unit/test_spsc_threads.tsan $(B)/unit/test_reqrsp_hostile
 $(B)/fuzz/%: tests/fuzz/%.c $(wildcard rings/*.c) $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c \
     $(wildcard rings/*.h) tests/unit/victim.h
 	@mkdir -p $(@D)
