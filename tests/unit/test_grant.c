@@ -951,7 +951,7 @@ END_TEST
 
 /* ---- Death. ---- */
 
-START_TEST(a_granter_that_dies_stays_until_it_is_unmapped)
+START_TEST(D2_a_granter_that_dies_stays_until_it_is_unmapped)
 {
     struct gnttab_map_grant_ref host, dev;
 
@@ -1236,7 +1236,7 @@ int main(void)
     tcase_add_test(tests, G8_a_copy_of_nothing_touches_nothing);
     tcase_add_test(tests, G11_any_reference_before_and_after_setup);
     tcase_add_test(tests, swap_exchanges_what_is_not_in_use);
-    tcase_add_test(tests, a_granter_that_dies_stays_until_it_is_unmapped);
+    tcase_add_test(tests, D2_a_granter_that_dies_stays_until_it_is_unmapped);
     tcase_add_test(tests, D4_two_that_map_each_other_die_in_any_order);
     tcase_add_test(tests, G15_a_mapper_dies_with_many_mappings_in_steps);
     tcase_add_test(tests, the_builder_can_grant_for_a_domain);

@@ -384,7 +384,7 @@ START_TEST(reference_needs_the_owner)
 END_TEST
 
 /* M10: a page given up while in use stays what it is until the last use. */
-START_TEST(released_frame_lives_while_referenced)
+START_TEST(M10_released_frame_lives_while_referenced)
 {
     mfn_t mfn = frame_new(&dom_a);
     uint64_t free = alloc_free_pages();
@@ -471,7 +471,7 @@ static void check_flush(uint64_t first, uint64_t second)
 
 /* M6, M22: the flush stands between the new type and the look at the
  * contents; a frame that was never anything needs none. */
-START_TEST(type_change_flushes_once_locked)
+START_TEST(M6_type_change_flushes_once_locked)
 {
     for (unsigned int i = 0; i < NR_TYPES; i++)
         check_flush(all_types[_i], all_types[i]);
@@ -726,7 +726,7 @@ END_TEST
 
 /* M1, M2: flip any one bit of any kind of entry. Whatever the answer, no
  * table becomes writable and no count drifts. */
-START_TEST(no_single_bit_opens_a_table)
+START_TEST(M1_no_single_bit_opens_a_table)
 {
     unsigned int level = (unsigned int)_i;
     struct tree t = tree_pinned(&dom_a);
@@ -803,7 +803,7 @@ START_TEST(bad_last_entry_undoes_all)
 END_TEST
 
 /* M5: a former type is worth nothing after the frame changed hands. */
-START_TEST(type_does_not_survive_a_change_of_owner)
+START_TEST(M5_type_does_not_survive_a_change_of_owner)
 {
     mfn_t mfn = frame_new(&dom_a);
 
@@ -838,7 +838,7 @@ START_TEST(pin_is_one_and_only_ones_own)
 END_TEST
 
 /* M25: a base that is loaded stays a table, unpinned and given up or not. */
-START_TEST(loaded_base_survives_unpin_and_release)
+START_TEST(M25_loaded_base_survives_unpin_and_release)
 {
     struct tree t = tree_pinned(&dom_a);
 
@@ -929,7 +929,7 @@ static int pin_some(const struct tree *t, unsigned int calls)
     return rc;
 }
 
-START_TEST(pin_stops_anywhere)
+START_TEST(M8_pin_stops_anywhere)
 {
     unsigned int calls = (unsigned int)_i;
     int rc;
@@ -954,7 +954,7 @@ START_TEST(pin_stops_anywhere)
 }
 END_TEST
 
-START_TEST(unpin_stops_anywhere)
+START_TEST(M8_unpin_stops_anywhere)
 {
     unsigned int calls = (unsigned int)_i;
 
@@ -996,7 +996,7 @@ END_TEST
 
 /* A tree is found to be bad when most of it is done: the error is told once,
  * and all is taken back, however often that stops. */
-START_TEST(bad_tree_is_undone_in_steps)
+START_TEST(M8_bad_tree_is_undone_in_steps)
 {
     struct tree t = tree_new(&dom_a);
     unsigned int steps = 0;
@@ -1094,7 +1094,7 @@ START_TEST(frames_keep_their_domain)
 END_TEST
 
 /* D1: neither is its length that of the trees. */
-START_TEST(relinquish_stops_anywhere)
+START_TEST(M8_relinquish_stops_anywhere)
 {
     struct tree t = tree_pinned(&dom_a);
     unsigned int calls = 0;
@@ -1671,17 +1671,17 @@ static TCase *memory_cases(void)
     tcase_add_test(c, reservation_is_capped);
     tcase_add_test(c, new_frame_is_first_of_the_list);
     tcase_add_test(c, reference_needs_the_owner);
-    tcase_add_test(c, released_frame_lives_while_referenced);
+    tcase_add_test(c, M10_released_frame_lives_while_referenced);
     tcase_add_test(c, counts_do_not_overflow);
     tcase_add_loop_test(c, types_exclude_each_other, 0, NR_TYPES);
-    tcase_add_loop_test(c, type_change_flushes_once_locked, 0, NR_TYPES);
-    tcase_add_test(c, type_does_not_survive_a_change_of_owner);
+    tcase_add_loop_test(c, M6_type_change_flushes_once_locked, 0, NR_TYPES);
+    tcase_add_test(c, M5_type_does_not_survive_a_change_of_owner);
     tcase_add_test(c, shared_page_is_mappable_and_no_table);
     tcase_add_test(c, unshared_page_waits_for_a_peer);
     tcase_add_test(c, relinquish_returns_every_page);
     tcase_add_test(c, frames_keep_their_domain);
     tcase_add_test(c, relinquish_is_bounded_a_call);
-    tcase_add_test(c, relinquish_stops_anywhere);
+    tcase_add_test(c, M8_relinquish_stops_anywhere);
     tcase_add_test(c, peer_keeps_a_zombie_frame);
     tcase_add_test(c, foreign_mapping_is_flushed_before_it_is_put);
     return c;
@@ -1698,12 +1698,12 @@ static TCase *table_cases(void)
     tcase_add_test(c, entries_become_user_and_never_global);
     tcase_add_loop_test(c, forged_entry_fails_validation, 0, NR_FORGERIES);
     tcase_add_loop_test(c, forged_entry_fails_update, 0, NR_FORGERIES);
-    tcase_add_loop_test(c, no_single_bit_opens_a_table, 1, 5);
+    tcase_add_loop_test(c, M1_no_single_bit_opens_a_table, 1, 5);
     tcase_add_test(c, similar_update_keeps_counts);
     tcase_add_test(c, accessed_and_dirty_can_be_kept);
     tcase_add_test(c, bad_last_entry_undoes_all);
     tcase_add_test(c, pin_is_one_and_only_ones_own);
-    tcase_add_test(c, loaded_base_survives_unpin_and_release);
+    tcase_add_test(c, M25_loaded_base_survives_unpin_and_release);
     tcase_add_test(c, walk_finds_only_the_guests_own);
     tcase_add_loop_test(c, descriptor_is_adjusted_or_refused, 0,
                         sizeof(descriptors) / sizeof(descriptors[0]));
@@ -1716,10 +1716,10 @@ static TCase *step_cases(void)
     TCase *c = tcase_create("steps");
 
     tcase_set_timeout(c, 120);
-    tcase_add_loop_test(c, pin_stops_anywhere, 0, NR_MEANWHILE);
-    tcase_add_loop_test(c, unpin_stops_anywhere, 0, NR_MEANWHILE);
+    tcase_add_loop_test(c, M8_pin_stops_anywhere, 0, NR_MEANWHILE);
+    tcase_add_loop_test(c, M8_unpin_stops_anywhere, 0, NR_MEANWHILE);
     tcase_add_test(c, every_step_is_counted);
-    tcase_add_loop_test(c, bad_tree_is_undone_in_steps, 1, 5);
+    tcase_add_loop_test(c, M8_bad_tree_is_undone_in_steps, 1, 5);
     tcase_add_test(c, update_waits_for_the_table_below);
     return c;
 }

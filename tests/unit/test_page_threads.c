@@ -98,7 +98,7 @@ static void *map_and_unmap(void *arg)
     return arg;
 }
 
-START_TEST(never_table_and_writable_at_once)
+START_TEST(M6_never_table_and_writable_at_once)
 {
     contended = domain_page_alloc(&dom_a);
     run_both(pin_and_unpin, map_and_unmap);
@@ -182,7 +182,7 @@ START_TEST(reference_keeps_the_owner)
 }
 END_TEST
 
-START_TEST(cap_holds_with_two_at_it)
+START_TEST(M13_cap_holds_with_two_at_it)
 {
     dom_b.max_pages = 1;
     run_both(alloc_to_the_cap, alloc_to_the_cap);
@@ -200,9 +200,9 @@ int main(void)
     machine_boot();
     srunner_set_fork_status(runner, CK_FORK);
     tcase_set_timeout(c, 120);
-    tcase_add_test(c, never_table_and_writable_at_once);
+    tcase_add_test(c, M6_never_table_and_writable_at_once);
     tcase_add_test(c, reference_keeps_the_owner);
-    tcase_add_test(c, cap_holds_with_two_at_it);
+    tcase_add_test(c, M13_cap_holds_with_two_at_it);
     suite_add_tcase(suite, c);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

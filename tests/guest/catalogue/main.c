@@ -110,7 +110,7 @@ static uint64_t iret_to_next_instruction(struct multicall_entry *list)
     return distance;
 }
 
-static void list_with_iret(void)
+static void M4_list_with_iret(void)
 {
     static struct multicall_entry list[2];
 
@@ -154,7 +154,7 @@ static void set_page(struct multicall_entry *m, uint64_t va, uint64_t pte)
     m->args[2] = UVMF_INVLPG;
 }
 
-static void update_after_update(void)
+static void M7_update_after_update(void)
 {
     struct frame first = new_table(), second = new_table();
     struct frame a = new_frame(), b = new_frame();
@@ -181,7 +181,7 @@ static void update_after_update(void)
 
 /* ---- M17: what a guest says of its frames is believed by nobody. ---- */
 
-static void machine_to_phys_specials(void)
+static void M17_machine_to_phys_specials(void)
 {
     static const uint64_t odd[] = { 0, ~0ull, ~0ull >> 1, 1ull << 52,
                                     0x7ff0bad, 0xffff800000000000 };
@@ -208,7 +208,7 @@ static void machine_to_phys_specials(void)
 
 /* Nor is the list of others' frames ours to write: the hypervisor's own and
  * the free ones. */
-static void machine_to_phys_of_others(void)
+static void M17_machine_to_phys_of_others(void)
 {
     uint64_t end = (uint64_t)hypercall_memory_op(XENMEM_maximum_ram_page, NULL);
     unsigned int taken = 0, others = 0;
@@ -231,7 +231,7 @@ static void machine_to_phys_of_others(void)
 
 /* ---- X15, X17. ---- */
 
-static void upper_halves(void)
+static void X15_upper_halves(void)
 {
     static struct gnttab_query_size size = { .dom = DOMID_SELF };
     static struct evtchn_status status = { .dom = DOMID_SELF, .port = 4000 };
@@ -257,7 +257,7 @@ static void upper_halves(void)
     }
 }
 
-static void both_ways_in(void)
+static void X17_both_ways_in(void)
 {
     static char direct[16], page[16];
 
@@ -331,7 +331,7 @@ static long initialise(void)
     return hypercall_vcpu_op(VCPUOP_initialise, 1, &context);
 }
 
-static void vcpu_of_nonsense(void)
+static void M19_vcpu_of_nonsense(void)
 {
     struct frame data = new_frame();
     const uint64_t bad_tables[] = {
@@ -378,7 +378,7 @@ static void vcpu_of_nonsense(void)
 
 /* ---- X13: what the hypervisor loads it has saved, or made, itself. ---- */
 
-static void extended_state(void)
+static void X13_extended_state(void)
 {
     static uint8_t area[4096] __attribute__((aligned(64)));
     unsigned int refused = 0;
@@ -414,7 +414,7 @@ static bool pinned_is_as_checked(void)
     return true;
 }
 
-static void table_or_writable(void)
+static void M6_M22_table_or_writable(void)
 {
     unsigned int pinned = 0;
 
@@ -439,14 +439,14 @@ int guest_main(void)
     random_seed(cmdline_number("seed", 1));
     test_needs_belfry("catalogue");
     fault_install();
-    list_with_iret();
-    update_after_update();
-    machine_to_phys_specials();
-    machine_to_phys_of_others();
-    upper_halves();
-    both_ways_in();
-    vcpu_of_nonsense();
-    table_or_writable();
-    extended_state();
+    M4_list_with_iret();
+    M7_update_after_update();
+    M17_machine_to_phys_specials();
+    M17_machine_to_phys_of_others();
+    X15_upper_halves();
+    X17_both_ways_in();
+    M19_vcpu_of_nonsense();
+    M6_M22_table_or_writable();
+    X13_extended_state();
     test_end("catalogue");
 }

@@ -71,7 +71,7 @@ static void segment_bases(void)
         CHECK(write_msr(msr[i], before[i]));
 }
 
-static void other_msrs(void)
+static void X7_other_msrs(void)
 {
     static const uint32_t none[] = { 0xdeadbeef, 0x3fffffff, 0xc0000000, ~0u };
     uint64_t value, again = 0;
@@ -124,7 +124,7 @@ static void task_switched(void)
     CHECK_EQ(READ_REGISTER("cr0"), cr0);
 }
 
-static void control_registers(void)
+static void X14_control_registers(void)
 {
     uint64_t cr0 = READ_REGISTER("cr0"), cr3, cr4;
 
@@ -237,7 +237,7 @@ static void not_quite_forced(void)
 }
 
 /* XCR0 is what CPUID says that it can be. */
-static void extended_state(void)
+static void X13_extended_state(void)
 {
     uint64_t cr4 = READ_REGISTER("cr4");
     uint32_t r[4];
@@ -414,14 +414,14 @@ int guest_main(void)
     random_seed(cmdline_number("seed", 1));
     fault_install();
     segment_bases();
-    other_msrs();
+    X7_other_msrs();
     task_switched();
-    control_registers();
+    X14_control_registers();
     debug_registers();
     no_others();
     identification();
     not_quite_forced();
-    extended_state();
+    X13_extended_state();
     ports_by_level();
     ports_by_bitmap();
     single_step();

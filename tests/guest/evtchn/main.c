@@ -380,7 +380,7 @@ static void no_fifo(void)
 }
 
 /* E13: a vcpu_info where none can be. */
-static void vcpu_info_placement(void)
+static void E13_vcpu_info_placement(void)
 {
     struct vcpu_register_vcpu_info op = { .mfn = virt_to_mfn(page_alloc()) };
 
@@ -480,7 +480,7 @@ int guest_main(void)
     unbound_send();
     exhaustion();
     no_fifo();
-    vcpu_info_placement();
+    E13_vcpu_info_placement();
     counters();
     no_lost_wakeup();
     test_end("evtchn");

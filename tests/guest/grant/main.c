@@ -147,7 +147,7 @@ static void map_errors(void)
 }
 
 /* G12: domains that have no table.  G11: references that are none. */
-static void odd_targets(void)
+static void G12_odd_targets(void)
 {
     static const domid_t doms[] = { DOMID_IO, DOMID_XEN, DOMID_COW,
                                     DOMID_INVALID, DOMID_IDLE, NOBODY };
@@ -473,9 +473,9 @@ int guest_main(void)
 {
     fault_install();
     set_up();
-    odd_targets(); /* the first time before there is a table (G11) */
+    G12_odd_targets(); /* the first time before there is a table (G11) */
     map_table();
-    odd_targets();
+    G12_odd_targets();
     map_and_unmap();
     check_audit("after map and unmap");
     map_errors();

@@ -61,7 +61,7 @@ static void no_table_at_all(void)
     CHECK_EQ(load(SELECTOR(0)), 13);
 }
 
-static void bad_arguments(void)
+static void M20_bad_arguments(void)
 {
     CHECK_EQ(set_ldt((char *)ldt + 8, 8), -EINVAL);
     CHECK_EQ(set_ldt((void *)HYPERVISOR_VIRT_START, 8), -EINVAL);
@@ -114,7 +114,7 @@ static void second_page(void)
     CHECK_EQ(load(SELECTOR(2 * PER_PAGE)), 13); /* M20: behind the limit */
 }
 
-static void shorter_table(void)
+static void M20_shorter_table(void)
 {
     CHECK_EQ(set_ldt(ldt, 2), 0);
     CHECK_EQ(load(SELECTOR(1)), FAULT_NONE);
@@ -148,11 +148,11 @@ int guest_main(void)
     fault_install();
     ldt = pages_alloc(2);
     no_table_at_all();
-    bad_arguments();
+    M20_bad_arguments();
     writable_table();
     table_in_use();
     second_page();
-    shorter_table();
+    M20_shorter_table();
     reloaded_tables();
     let_go();
     test_end("ldt");

@@ -105,7 +105,7 @@ static void a_whole_tree(void)
 }
 
 /* A tree whose last entry is bad is refused, and nothing of it is kept. */
-static void a_bad_last_entry(void)
+static void M8_a_bad_last_entry(void)
 {
     struct frame l1 = new_frame(), l2 = new_frame();
 
@@ -120,7 +120,7 @@ static void a_bad_last_entry(void)
 
 /* M1, M18: bits that no entry may have, in every level, alone and with the
  * others changing. */
-static void forbidden_bits(void)
+static void M1_M18_forbidden_bits(void)
 {
     struct frame f = new_frame();
 
@@ -146,7 +146,7 @@ static void forbidden_bits(void)
 }
 
 /* M2, M9: a table that leads to a table of its own level. */
-static void no_linear_tables(void)
+static void M2_M9_no_linear_tables(void)
 {
     uint64_t *l4 = (uint64_t *)guest.start->pt_base;
     uint64_t self =
@@ -172,7 +172,7 @@ static void no_linear_tables(void)
 }
 
 /* M14: numbers that are no frame of ours, wherever a frame is named. */
-static void frames_out_of_range(void)
+static void M14_frames_out_of_range(void)
 {
     const uint64_t bad[] = { max_mfn,      max_mfn + 1,       1ull << 40,
                              (1ull << 40) - 1, (1ull << 52) - 1, ~0ull };
@@ -199,7 +199,7 @@ static void frames_out_of_range(void)
 }
 
 /* M21: every frame of the machine, for reading and for writing. */
-static void map_everything(void)
+static void M14_M21_map_everything(void)
 {
     struct frame f = new_frame();
     unsigned int read_foreign = 0, write_foreign = 0, own = 0;
@@ -225,7 +225,7 @@ static void map_everything(void)
 }
 
 /* Random entries: an accepted one maps what is ours, with sane bits. */
-static void random_entries(void)
+static void M15_random_entries(void)
 {
     const uint64_t *list = (const uint64_t *)guest.start->mfn_list;
     struct frame f = new_frame();
@@ -252,7 +252,7 @@ static void random_entries(void)
 }
 
 /* M16: addresses that are no place for a mapping. */
-static void odd_addresses(void)
+static void M16_odd_addresses(void)
 {
     static const uint64_t bad[] = { 0x8000000000000000, 0x0000800000000000,
                                     0xffff7fffffffffff, HYPERVISOR_VIRT_START,
@@ -309,7 +309,7 @@ static void batches(void)
 }
 
 /* The machine-to-physical table is changed for own frames alone. */
-static void machine_to_phys(void)
+static void M17_machine_to_phys(void)
 {
     struct frame f = new_frame();
     uint64_t before = m2p_table[f.mfn];
@@ -340,7 +340,7 @@ static long reserve(unsigned int cmd, uint64_t *frames, unsigned long n,
 
 /* M10: a pinned table is kept, or (Xen) given away whole: no use as a table
  * remains that the audit would miss. */
-static void pinned_is_kept(void)
+static void M10_pinned_is_kept(void)
 {
     struct frame f = new_frame();
     uint64_t mfn = f.mfn;
@@ -384,7 +384,7 @@ static void balloon(void)
 }
 
 /* M11, M12, M13: orders, flags and amounts without bounds. */
-static void reservation_limits(void)
+static void M11_M12_reservation_limits(void)
 {
     static uint64_t frames[64];
     domid_t self = DOMID_SELF;
@@ -423,22 +423,22 @@ int guest_main(void)
     check_audit("after pin and unpin");
     a_whole_tree();
     check_audit("after a tree");
-    a_bad_last_entry();
+    M8_a_bad_last_entry();
     check_audit("after a tree with a bad entry");
-    forbidden_bits();
-    no_linear_tables();
-    frames_out_of_range();
+    M1_M18_forbidden_bits();
+    M2_M9_no_linear_tables();
+    M14_frames_out_of_range();
     check_audit("after frames out of range");
-    map_everything();
+    M14_M21_map_everything();
     check_audit("after mapping everything");
-    random_entries();
+    M15_random_entries();
     check_audit("after random entries");
-    odd_addresses();
+    M16_odd_addresses();
     batches();
-    machine_to_phys();
-    pinned_is_kept();
+    M17_machine_to_phys();
+    M10_pinned_is_kept();
     balloon();
     check_audit("after ballooning");
-    reservation_limits();
+    M11_M12_reservation_limits();
     test_end("mmu");
 }

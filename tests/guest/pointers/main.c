@@ -156,7 +156,7 @@ static void readonly_addresses(const struct pointer_call *c)
     must_fault(c, (uint64_t)readonly, "read-only page");
 }
 
-static void all_of(const struct pointer_call *list, unsigned int n)
+static void M3_all_of(const struct pointer_call *list, unsigned int n)
 {
     for (unsigned int i = 0; i < n; i++) {
         bad_addresses(&list[i]);
@@ -199,7 +199,7 @@ static void inner_pointers(uint64_t bad)
 
 /* Index and count that carry a good base out of its page: base + 2^32
  * items; and a call inside a multicall whose list runs into nothing. */
-static void huge_counts(void)
+static void M3_huge_counts(void)
 {
     struct multicall_entry *list =
         (void *)(gap + PAGE_SIZE - 2 * sizeof(*list));
@@ -247,12 +247,12 @@ int guest_main(void)
 
     fault_install();
     make_gap();
-    all_of(calls, sizeof(calls) / sizeof(calls[0]));
+    M3_all_of(calls, sizeof(calls) / sizeof(calls[0]));
     if (guest.on_belfry)
-        all_of(belfry_calls, sizeof(belfry_calls) / sizeof(belfry_calls[0]));
+        M3_all_of(belfry_calls, sizeof(belfry_calls) / sizeof(belfry_calls[0]));
     for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         inner_pointers(bad[i]);
-    huge_counts();
+    M3_huge_counts();
     nested_multicall();
     test_end("pointers");
 }

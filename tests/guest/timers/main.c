@@ -66,7 +66,7 @@ static void set_timer_op(void)
 }
 
 /* E12: a time that is past, or the end of all times. */
-static void odd_times(void)
+static void E12_odd_times(void)
 {
     uint64_t start = clock_now();
 
@@ -201,7 +201,7 @@ int guest_main(void)
     find_timer();
     rings_within(5 * MS);
     set_timer_op();
-    odd_times();
+    E12_odd_times();
     singleshot();
     periodic();
     test_end("timers");

@@ -146,7 +146,7 @@ static void single_step(void)
 }
 
 /* A breakpoint on data, and the addresses that none may watch (X4). */
-static void debug_registers(void)
+static void X4_debug_registers(void)
 {
     static volatile uint64_t watched;
 
@@ -203,7 +203,7 @@ static void events_off(void)
 }
 
 /* IF is forced on, IOPL, NT and VM off, whatever the frame says. */
-static void iret_flags(void)
+static void X3_iret_flags(void)
 {
     static const uint64_t bits[] = { EFLAGS_IF, EFLAGS_DF, EFLAGS_IOPL,
                                      EFLAGS_NT, EFLAGS_RF, EFLAGS_VM,
@@ -409,8 +409,8 @@ int guest_main(void)
     page_faults();
     fpu_not_available();
     single_step();
-    debug_registers();
-    iret_flags();
+    X4_debug_registers();
+    X3_iret_flags();
     iret_event_mask();
     iret_registers();
     both_ways_back();

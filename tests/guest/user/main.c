@@ -77,7 +77,7 @@ static void system_calls(void)
     }
 }
 
-static void software_interrupts(void)
+static void X9_software_interrupts(void)
 {
     RUN(open_int);
     expect(0x80, 0, 2, "int 0x80");
@@ -148,7 +148,7 @@ static void segment_bases(void)
 }
 
 /* X2: flags of user mode reach neither the kernel nor the hypervisor. */
-static void flags(void)
+static void X2_flags(void)
 {
     uint64_t here;
 
@@ -162,7 +162,7 @@ static void flags(void)
 }
 
 /* X11: single steps are the user's; the kernel is not stepped. */
-static void single_step(void)
+static void X11_single_step(void)
 {
     user_run(user_step, user_step_end, 2 | EFLAGS_TF, 0);
     expect(1, 0, 1, "single step");
@@ -191,11 +191,11 @@ int guest_main(void)
     user_set_up();
     exceptions();
     system_calls();
-    software_interrupts();
+    X9_software_interrupts();
     privileged_instructions();
     segment_bases();
-    flags();
-    single_step();
+    X2_flags();
+    X11_single_step();
     events();
     tables_in_use();
     test_end("user");
