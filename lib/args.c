@@ -246,6 +246,18 @@ static int parse_priority(struct parser *p)
     return parse_number(p, "priority", 0, 31, &p->out->priority);
 }
 
+static int parse_budget(struct parser *p)
+{
+    return parse_number(p, "budget", ARGS_MIN_BUDGET, ARGS_MAX_PERIOD,
+                        &p->out->budget);
+}
+
+static int parse_period(struct parser *p)
+{
+    return parse_number(p, "period", ARGS_MIN_BUDGET, ARGS_MAX_PERIOD,
+                        &p->out->period);
+}
+
 /* One of "3" and "1-4"; moves behind it. */
 static bool read_range(const char **text, uint64_t *mask)
 {
@@ -415,6 +427,8 @@ static const struct key keys[] = {
     { "vcpus", parse_vcpus, false },
     { "cpus", parse_cpus, false },
     { "priority", parse_priority, false },
+    { "budget", parse_budget, false },
+    { "period", parse_period, false },
     { "restart", parse_restart, false },
     { "cmdline", parse_cmdline, false },
     { "paused", parse_paused, false },
@@ -470,6 +484,19 @@ static int parse_word(struct parser *p, char *word)
     return keys[i].parse(p);
 }
 
+static int check_budget(struct parser *p)
+{
+    const struct domain_args *out = p->out;
+
+    if (!out->budget != !out->period)
+        return fail(p, "budget= and period= go together: %s= is missing",
+                    out->budget ? "period" : "budget");
+    if (out->budget > out->period)
+        return fail(p, "budget=%u is more than period=%u", out->budget,
+                    out->period);
+    return 0;
+}
+
 /* What can only be told when the whole line is known. */
 static int check_line(struct parser *p)
 {
@@ -489,7 +516,8 @@ static int check_line(struct parser *p)
             return fail(p, "'%s' names itself as the other side", out->name);
         }
     }
-    return 0;
+    p->column = 1;
+    return check_budget(p);
 }
 
 int domain_args_parse(const char *line, struct domain_args *out,

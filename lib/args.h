@@ -14,6 +14,8 @@
  *   vcpus=N          1 to 32, default 1
  *   cpus=LIST        CPUs it may run on, e.g. 0,2-3; default all
  *   priority=N       0 to 31, larger first, default 8
+ *   budget=N period=N  microseconds; both or neither: at its priority each
+ *                    vCPU runs for a budget in a period, then at 0
  *   restart=P        never (default), on-crash or always
  *   cmdline=TEXT     given to the guest as it stands
  *   paused=yes|no    do not start it; an operator will
@@ -34,6 +36,8 @@
 #define ARGS_NAME_SIZE    32u /* with the terminator */
 #define ARGS_CMDLINE_SIZE 512u
 #define ARGS_MAX_DEVICES  16u
+#define ARGS_MIN_BUDGET   100u      /* microseconds: switches cost some too */
+#define ARGS_MAX_PERIOD   10000000u /* microseconds */
 
 enum args_restart { RESTART_NEVER, RESTART_ON_CRASH, RESTART_ALWAYS };
 
@@ -52,6 +56,7 @@ struct domain_args {
     unsigned int vcpus;
     uint64_t cpus; /* bit mask */
     unsigned int priority;
+    unsigned int budget, period; /* microseconds; 0: not given */
     enum args_restart restart;
     bool paused, autostart;
     unsigned int nr_devices;

@@ -39,6 +39,8 @@ START_TEST(defaults_are_as_documented)
     ck_assert_uint_eq(args.vcpus, 1);
     ck_assert_uint_eq(args.cpus, ~0ULL);
     ck_assert_uint_eq(args.priority, 8);
+    ck_assert_uint_eq(args.budget, 0);
+    ck_assert_uint_eq(args.period, 0);
     ck_assert_uint_eq(args.restart, RESTART_NEVER);
     ck_assert_uint_eq(args.nr_devices, 0);
     ck_assert(!args.paused && args.autostart);
@@ -48,12 +50,14 @@ END_TEST
 START_TEST(every_key_is_understood)
 {
     accepts("  name=d-1_x mem=64 vcpus=4\tcpus=0,2-3 priority=31 "
-            "restart=on-crash paused=yes autostart=no cmdline=hello ");
+            "period=10000 budget=2000 restart=on-crash paused=yes autostart=no cmdline=hello ");
     ck_assert_str_eq(args.name, "d-1_x");
     ck_assert_uint_eq(args.mem, 64ULL << 20);
     ck_assert_uint_eq(args.vcpus, 4);
     ck_assert_uint_eq(args.cpus, 0xd);
     ck_assert_uint_eq(args.priority, 31);
+    ck_assert_uint_eq(args.budget, 2000);
+    ck_assert_uint_eq(args.period, 10000);
     ck_assert_uint_eq(args.restart, RESTART_ON_CRASH);
     ck_assert(args.paused && !args.autostart);
     ck_assert_str_eq(args.cmdline, "hello");
@@ -166,6 +170,19 @@ START_TEST(refusals_name_column_and_cause)
         { "name=a vcpus=33", 8, "vcpus=33: want a number from 1 to 32" },
         { "name=a vcpus=-1", 8, "vcpus=-1: want a number from 1 to 32" },
         { "name=a priority=32", 8, "priority=32: want a number from 0 to 31" },
+        { "name=a budget=99 period=1000", 8,
+          "budget=99: want a number from 100 to 10000000" },
+        { "name=a period=10000001", 8,
+          "period=10000001: want a number from 100 to 10000000" },
+        { "name=a budget=5ms", 8,
+          "budget=5ms: want a number from 100 to 10000000" },
+        { "name=a budget=2000", 1,
+          "budget= and period= go together: period= is missing" },
+        { "name=a period=2000", 1,
+          "budget= and period= go together: budget= is missing" },
+        { "name=a budget=2001 period=2000", 1,
+          "budget=2001 is more than period=2000" },
+        { "name=a budget=200 budget=200", 19, "'budget' is given twice" },
         { "name=a cpus=", 8,
           "cpus=: want CPUs from 0 to 63, as in cpus=0,2-3" },
         { "name=a cpus=3-1", 8,
@@ -255,7 +272,7 @@ START_TEST(random_lines_do_no_harm)
     static const char *const pieces[] = {
         "name=a", " ", "mem=", "9999999999999999999", "vbd=", ":", "x", "\"",
         "'", "\\", "cpus=", "0-63", ",", "chan=c:d", "cmdline=", "=", "vif=",
-        "restart=always", "priority=8", "ramdisk=", "abcdefghijklmnopqrstuvw",
+        "restart=always", "priority=8", "budget=500", "period=", "ramdisk=", "abcdefghijklmnopqrstuvw",
     };
     char line[512];
     unsigned int good = 0;
