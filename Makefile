@@ -193,7 +193,7 @@ time-linux:
 # ---- Host tests: one program a file of tests/unit, ASan and UBSan; those
 # whose name ends in _threads also under TSan. ---------------------------------
 PURE_SRC := $(filter-out lib/string.c,$(LIB_C)) tests/unit/spin_relax.c $(wildcard evtchn/*.c rings/*.c links/*.c links/linux/*.c) \
-  $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) hv/evtchn_glue.c \
+  $(filter-out hv/grant_glue.c,$(wildcard hv/grant*.c)) hv/evtchn_glue.c hv/budget.c \
   $(wildcard hv/x86/page.c hv/x86/pagetable.c hv/x86/alloc.c hv/x86/mmu_grant.c \
     hv/x86/insn.c) \
   $(wildcard guests/control/store_node.c guests/control/store_draft.c) \

@@ -361,6 +361,11 @@ static bool next_vcpu(struct call *c)
     out->rip = v->regs.rip;
     domain_symbol(v->domain, out->rip, out->symbol, sizeof(out->symbol));
     out->cpus = v->sched.affinity & cpus_mask();
+    out->budget = stamps_to_ns(v->sched.budget.length);
+    out->period = stamps_to_ns(v->sched.budget.period);
+    if (v->sched.budget.length)
+        out->budget_left =
+            stamps_to_ns(budget_left(&v->sched.budget, stamp_now()));
     return true;
 }
 

@@ -126,6 +126,7 @@ static void domain_free(struct domain *d)
     for (unsigned int i = 0; i < d->nr_vcpus && d->vcpu[i]; i++) {
         /* A timer that was expiring while they were stopped may be set. */
         vcpu_timers_stop(d->vcpu[i]);
+        timer_cancel(&d->vcpu[i]->sched.refill);
         arch_vcpu_free(d->vcpu[i]);
         free_page_memory(d->vcpu[i]);
     }
@@ -223,6 +224,7 @@ static int create_shared(struct domain *d)
 
 static int create_vcpu(struct domain *d, unsigned int id)
 {
+    const struct domain_args *args = &d->module->args;
     struct vcpu *v = alloc_page_memory();
 
     if (!v)
@@ -237,7 +239,11 @@ static int create_vcpu(struct domain *d, unsigned int id)
     /* As on Xen: a vCPU starts with its upcalls masked. */
     v->evtchn.info->evtchn_upcall_mask = 1;
     vcpu_timers_init(v);
-    sched_init_vcpu(v, d->module->args.priority, d->module->args.cpus);
+    sched_init_vcpu(v, args->priority, args->cpus);
+    if (args->budget) {
+        sched_limit_vcpu(v, args->budget, args->period);
+        v->arch.budgeted = true;
+    }
     return arch_vcpu_init(v);
 }
 

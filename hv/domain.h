@@ -70,6 +70,7 @@ struct arch_vcpu {
             bool ts;          /* virtual CR0.TS */
             bool breakpoints; /* debugreg[7] enables some */
             bool runstate;    /* there is a runstate_area */
+            bool budgeted;    /* its calls go the long way (lend.h) */
         };
         uint64_t rare; /* any of these: a switch has more to do */
     };

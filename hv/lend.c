@@ -19,6 +19,76 @@ static void pass_on(struct vcpu *v)
         v = v->sched.lends_to;
 }
 
+/* Lock held: whose time is it that @v uses?  Links above a vCPU of this CPU
+ * are changed under the lock alone: a hand-off elsewhere is between one that
+ * runs and one that serves there, and neither waits in a call. */
+static struct vcpu *payer_of(const struct vcpu *v)
+{
+    while (v->sched.lenders) {
+        const struct vcpu *most = v->sched.lenders, *l = most;
+
+        while ((l = l->sched.next_lender))
+            if (l->sched.effective > most->sched.effective)
+                most = l;
+        v = most;
+    }
+    return (struct vcpu *)(uintptr_t)v;
+}
+
+static bool may_be_limited(const struct vcpu *v)
+{
+    return v->sched.budget.length || v->sched.lenders;
+}
+
+/* Lock held. */
+static void settle(void)
+{
+    struct cpu *c = this_cpu();
+    uint64_t stamp = stamp_now(), ran = stamp - c->queue.settled;
+    struct vcpu *payer;
+
+    c->queue.settled = stamp;
+    if (!c->current || !may_be_limited(c->current))
+        return;
+    payer = payer_of(c->current);
+    if (payer->sched.budget.length && sched_charge(payer, ran, stamp))
+        pass_on(payer);
+}
+
+void lend_settle(void)
+{
+    struct cpu *c = this_cpu();
+
+    if (!c->current || !may_be_limited(c->current))
+        return; /* whoever is next begins anew */
+    spin_lock(&lend_lock);
+    settle();
+    spin_unlock(&lend_lock);
+}
+
+uint64_t lend_left(const struct vcpu *v)
+{
+    uint64_t left = LEND_NO_LIMIT;
+    const struct vcpu *payer;
+
+    if (!may_be_limited(v))
+        return left;
+    spin_lock(&lend_lock);
+    payer = payer_of(v);
+    if (payer->sched.budget.length && !payer->sched.budget.exhausted)
+        left = budget_left(&payer->sched.budget, stamp_now());
+    spin_unlock(&lend_lock);
+    return left;
+}
+
+void lend_refill(struct vcpu *v)
+{
+    spin_lock(&lend_lock);
+    sched_refill(v);
+    pass_on(v);
+    spin_unlock(&lend_lock);
+}
+
 /* Lock held: would the ring close?  Says who is in it. */
 static int check_ring(const struct vcpu *from, const struct vcpu *to)
 {
@@ -70,6 +140,8 @@ int lend_begin(struct vcpu *from, struct vcpu *to)
     int rc;
 
     spin_lock(&lend_lock);
+    if (read_once(&sched_has_budgets))
+        settle();
     /* Once its domain has ended nobody would make this forgotten again. */
     if (read_once(&to->domain->state) != DOMAIN_RUNNING)
         rc = refuse(-EPIPE, "the peer is gone");
@@ -90,6 +162,8 @@ static void end(struct vcpu *from)
 
     if (!to)
         return;
+    if (read_once(&sched_has_budgets))
+        settle();
     unlink(from, to);
     pass_on(to);
 }

@@ -14,6 +14,8 @@
 
 #define OUT_OF_LINE __attribute__((noinline))
 
+bool sched_has_budgets;
+
 /* CPUs that run nobody, and look into their queues when they are kicked. */
 static uint64_t idle_cpus;
 
@@ -23,6 +25,11 @@ static void slice_ended(struct timer *t)
 
     c->queue.rotate = true;
     c->need_resched = 1;
+}
+
+static void period_ended(struct timer *t)
+{
+    lend_refill(container_of(t, struct vcpu, sched.refill));
 }
 
 static void begin_idle(const struct cpu *c)
@@ -66,6 +73,19 @@ void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity)
     s->state = BELFRY_VCPU_OFFLINE;
     s->cpu = pick_cpu(affinity, v->domain->id + v->id);
     s->since = stamp_now();
+    timer_init(&s->refill, period_ended);
+}
+
+static uint64_t us_to_stamps(unsigned int us)
+{
+    return us * time_scale.khz / 1000;
+}
+
+void sched_limit_vcpu(struct vcpu *v, unsigned int budget, unsigned int period)
+{
+    budget_init(&v->sched.budget, us_to_stamps(budget), us_to_stamps(period),
+                stamp_now());
+    write_once(&sched_has_budgets, true);
 }
 
 /* It may move until we have the lock. */
@@ -297,7 +317,7 @@ void sched_unpause(struct vcpu *v)
 
 static uint8_t highest_priority(const struct vcpu *v)
 {
-    uint8_t most = v->sched.priority;
+    uint8_t most = v->sched.budget.exhausted ? 0 : v->sched.priority;
 
     for (const struct vcpu *l = v->sched.lenders; l; l = l->sched.next_lender)
         if (l->sched.effective > most)
@@ -330,6 +350,25 @@ bool sched_relend(struct vcpu *v)
         set_effective(q, v, highest);
     spin_unlock(&q->lock);
     return changed;
+}
+
+bool sched_charge(struct vcpu *v, uint64_t ran, uint64_t stamp)
+{
+    struct sched_queue *q = sched_lock_queue_of(v);
+    bool exhausted = budget_charge(&v->sched.budget, ran, stamp);
+
+    if (exhausted)
+        timer_set(&v->sched.refill, stamp_to_stime(v->sched.budget.end));
+    spin_unlock(&q->lock);
+    return exhausted;
+}
+
+void sched_refill(struct vcpu *v)
+{
+    struct sched_queue *q = sched_lock_queue_of(v);
+
+    budget_refill(&v->sched.budget, stamp_now());
+    spin_unlock(&q->lock);
 }
 
 void sched_wait_off_cpu(const struct vcpu *v)
@@ -447,18 +486,40 @@ static void do_chores(struct cpu *c)
     machine_tell_initial_domain();
 }
 
+/* @next runs: have it looked at when its turn or its payer's budget ends,
+ * whichever is first. */
+static OUT_OF_LINE void begin_charging(struct cpu *c, const struct vcpu *next)
+{
+    struct timer *slice = &c->queue.slice;
+    uint64_t left = lend_left(next);
+    stime_t end;
+
+    c->queue.settled = stamp_now();
+    if (left == LEND_NO_LIMIT)
+        return;
+    end = stamps_to_ns(left);
+    end = now() + (end < SCHED_SLICE ? end : SCHED_SLICE);
+    if (!timer_is_set(slice) || slice->expires > end)
+        timer_set(slice, end);
+}
+
 void sched_switch(void)
 {
     struct cpu *c = this_cpu();
     struct vcpu *prev = c->current, *next;
     uint64_t stamp = stamp_now();
 
+    if (read_once(&sched_has_budgets))
+        lend_settle();
     c->need_resched = 0;
     if (c->dead_domains || c->raised)
         do_chores(c);
     next = pick(c, prev, stamp);
-    if (next == prev && next)
+    if (next == prev && next) {
+        if (read_once(&sched_has_budgets))
+            begin_charging(c, next);
         return;
+    }
     if (prev) {
         cpu_switch_from(prev);
         c->current = NULL;
@@ -470,5 +531,7 @@ void sched_switch(void)
         next = idle(c);
     c->current = next;
     c->queue.switches++;
+    if (read_once(&sched_has_budgets))
+        begin_charging(c, next);
     cpu_switch_to(c, next);
 }

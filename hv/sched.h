@@ -6,8 +6,13 @@
  * of the hypervisor (sched_switch, called by entry.asm when this CPU's
  * need_resched is set), never inside a call: there is one stack a CPU.
  *
+ * A vCPU with a budget (hv/budget.h) that has used it up runs at priority 0,
+ * or at what it has been lent, until its period ends.  Time is charged when
+ * a CPU changes vCPUs and when a call begins or ends on it (lend.h says to
+ * whom).  Where no domain has a budget that is one test a switch.
+ *
  * Lock: the queue lock of a CPU is innermost.  It guards the vCPU's
- * sched.state, sched.since and queue links.
+ * sched.state, sched.since, sched.budget and queue links.
  */
 #ifndef HV_SCHED_H
 #define HV_SCHED_H
@@ -15,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hv/budget.h"
 #include "hv/timer.h"
 #include "lib/list.h"
 #include "lib/spinlock.h"
@@ -47,6 +53,8 @@ struct sched_vcpu {
      * queue, the other two under the lock of the vCPU's own. */
     struct vcpu *lends_to;
     struct vcpu *lenders, *next_lender;
+    struct budget budget;
+    struct timer refill; /* set while the budget is exhausted */
 };
 
 /* A CPU's queue; part of struct cpu. */
@@ -54,7 +62,9 @@ struct sched_queue {
     spinlock_t lock;
     uint32_t occupied; /* a bit a priority */
     struct list list[SCHED_PRIORITIES];
-    struct timer slice; /* set while an equal of the running vCPU waits */
+    struct timer slice; /* set while an equal of the running vCPU waits, or
+                           that one has a budget */
+    uint64_t settled;   /* stamp: until then all has been charged */
     bool rotate;        /* the running vCPU's turn is over */
     uint64_t idle_time; /* stamp units */
     uint64_t switches;
@@ -63,6 +73,16 @@ struct sched_queue {
 void sched_init_cpu(struct cpu *c);
 /* A new vCPU: offline, paused by one pause count. */
 void sched_init_vcpu(struct vcpu *v, unsigned int priority, uint64_t affinity);
+
+/* It has so many microseconds in each period; before it runs. */
+void sched_limit_vcpu(struct vcpu *v, unsigned int budget, unsigned int period);
+/* Has any vCPU ever been limited? */
+extern bool sched_has_budgets;
+/* Take it from the budget of @v.  True: that is exhausted now, and whatever
+ * @v lends is to be looked at anew. */
+bool sched_charge(struct vcpu *v, uint64_t ran, uint64_t stamp);
+/* Its period has ended, or counts as ended. */
+void sched_refill(struct vcpu *v);
 
 /* An upcall has become pending: make a blocked vCPU runnable, have one that
  * runs on another CPU look. */

@@ -184,6 +184,22 @@ static double cell_since(const struct listing *listing, const json_t *row,
     return (double)(listing->time - since);
 }
 
+static double cell_budget(const struct listing *listing, const json_t *row,
+                          char *buf, size_t size)
+{
+    int64_t budget = row_number(row, "budget");
+    int64_t left = row_number(row, "budget_left");
+
+    (void)listing;
+    if (budget > 0)
+        snprintf(buf, size, "%lld/%lldus", (long long)left / 1000,
+                 (long long)budget / 1000);
+    else
+        snprintf(buf, size, "-");
+
+    return (double)left;
+}
+
 static double cell_vcpu_share(const struct listing *listing, const json_t *row,
                               char *buf, size_t size)
 {
@@ -211,6 +227,7 @@ static const struct column vcpu_columns[] = {
     { "SINCE", "since", CELL_TIME, cell_since },
     { "UPCALL(mask/pending)", "upcall_pending", CELL_TEXT, cell_upcall },
     { "PRIORITY(own/lent)", "priority", CELL_TEXT, cell_priority },
+    { "BUDGET(left/all)", "budget", CELL_TEXT, cell_budget },
     { "RIP", "rip", CELL_TEXT, NULL },
     { "SYMBOL", "symbol", CELL_TEXT, NULL },
     { "CPU%", "cpu_time", CELL_NUMBER, cell_vcpu_share },

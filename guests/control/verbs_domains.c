@@ -224,6 +224,9 @@ static void emit_vcpu(struct emit *e, const struct belfry_domain *d,
     emit_bool(e, "upcall_masked", v->upcall_masked);
     emit_number(e, "priority", v->priority);
     emit_number(e, "lent_priority", v->lent_priority);
+    emit_number(e, "budget", v->budget);
+    emit_number(e, "budget_left", v->budget_left);
+    emit_number(e, "period", v->period);
     emit_address(e, "rip", v->rip);
     emit_string(e, "symbol", v->symbol);
     emit_number(e, "cpu_time", v->cpu_time);

@@ -425,6 +425,8 @@ struct belfry_vcpu {
     uint64_t rip;
     char symbol[48];
     uint64_t cpus; /* where it may run: a bit a CPU of this machine */
+    uint64_t budget, period; /* ns of each period at its priority; 0: all */
+    uint64_t budget_left;    /* ns, as last charged; 0: it runs at priority 0 */
 };
 
 struct belfry_vcpus {

@@ -46,7 +46,7 @@ def data:
         | is("crash"; crash))
     elif $verb == "vcpus" then rows(texts(["domain", "cpus", "state", "symbol"])
         | counts(["vcpu", "cpu", "since", "priority", "lent_priority",
-            "cpu_time"]) | addresses(["rip"])
+            "budget", "budget_left", "period", "cpu_time"]) | addresses(["rip"])
         | truths(["upcall_pending", "upcall_masked"]))
     elif $verb == "channels" then rows(texts(["channel"])
         | is("state"; one_of(["interdomain", "unbound", "virq", "ipi"]))
