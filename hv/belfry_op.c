@@ -23,7 +23,7 @@
 #define CAPABILITIES                                                           \
     (BELFRY_CAP_COUNTERS | BELFRY_CAP_AUDIT | BELFRY_CAP_REFUSED |             \
      BELFRY_CAP_RINGS | BELFRY_CAP_MANAGE | BELFRY_CAP_CALLS |                 \
-     BELFRY_CAP_NOTICE | BELFRY_CAP_CREDITS)
+     BELFRY_CAP_NOTICE | BELFRY_CAP_CREDITS | BELFRY_CAP_INJECT)
 
 union arguments {
     struct {
@@ -45,6 +45,7 @@ union arguments {
     struct belfry_machine machine;
     struct belfry_vcpus vcpus;
     struct belfry_port port;
+    struct belfry_inject inject;
 };
 
 union item {
@@ -415,6 +416,18 @@ static long op_port(struct call *c)
     return 0;
 }
 
+static long op_inject(struct call *c)
+{
+    struct belfry_inject *a = &c->arg.inject;
+
+    if (a->reserved != 0)
+        return refuse(-EINVAL, "a reserved field is not zero");
+    if (c->domain == initial_domain)
+        return refuse(-EINVAL, "the initial domain cannot be killed");
+    a->steps = inject_arm(c->domain, a->kill_at);
+    return 0;
+}
+
 /* ---- Refusals, log, serial line. ---- */
 
 static bool next_refusal(struct call *c)
@@ -487,6 +500,7 @@ static const struct op {
     OP(machine, .act = op_machine),
     OP(vcpus, LIST(vcpus, vcpu, vcpus), DOMAIN(vcpus)),
     OP(port, .act = op_port, .flags = ANYONE),
+    OP(inject, .act = op_inject, DOMAIN(inject)),
 #undef OP
 #undef AT
 #undef LIST
@@ -584,6 +598,8 @@ long do_belfry_op(struct vcpu *v, uint32_t cmd, void *arg)
     struct call c;
     long rc;
 
+    if (cmd == BELFRYOP_step)
+        return 0; /* has no argument; who counts it is the injector */
     if (cmd >= NR_OPS || !ops[cmd].size)
         return refuse(-ENOSYS, "no such operation");
     op = &ops[cmd];

@@ -233,6 +233,7 @@ static int create_vcpu(struct domain *d, unsigned int id)
     d->evtchn_vcpu[id] = &v->evtchn;
     v->domain = d;
     v->id = id;
+    v->calls = hypercall_table;
     v->evtchn.domain = &d->evtchn;
     v->evtchn.id = id;
     v->evtchn.info = &d->shared->vcpu_info[id];

@@ -21,6 +21,8 @@
 
 #include "evtchn/evtchn.h"
 #include "hv/abi/belfry.h"
+#include "hv/hypercall.h"
+#include "hv/inject.h"
 #include "hv/sched.h"
 #include "hv/timer.h"
 #include "hv/x86/page.h"
@@ -91,6 +93,8 @@ struct vcpu {
     struct domain *domain;
     uint32_t id;
     uint8_t setup; /* VCPU_*; by compare and swap */
+    bool step_open; /* its last call goes on, and has counted its entry */
+    hypercall_fn *const *calls; /* hypercall_table, or the injector's */
     struct evtchn_vcpu evtchn;
     struct sched_vcpu sched;
     struct arch_vcpu arch;
@@ -138,6 +142,7 @@ struct domain {
     const struct module *module; /* what it was made from */
     struct refusals *refusals;   /* one page: refused.c's */
     uint32_t pauses;             /* by belfry_op and the toolstack */
+    struct inject inject;
 
     stime_t created, ended;
     uint64_t refused, page_faults;

@@ -20,9 +20,6 @@
 
 #define PREEMPT_LOOK   32u /* checks for one look at the interrupts */
 
-typedef long hypercall_fn(struct vcpu *v, uint64_t a1, uint64_t a2,
-                          uint64_t a3, uint64_t a4, uint64_t a5);
-
 long hypercall_refused(long error);
 long hypercall_unknown(void);
 

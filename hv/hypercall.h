@@ -15,6 +15,12 @@ struct vcpu;
 
 #define NR_HYPERCALLS 56 /* numbers from here on are -ENOSYS */
 
+typedef long hypercall_fn(struct vcpu *v, uint64_t a1, uint64_t a2,
+                          uint64_t a3, uint64_t a4, uint64_t a5);
+
+/* A row a number. */
+extern hypercall_fn *const hypercall_table[NR_HYPERCALLS];
+
 long do_set_trap_table(struct vcpu *v, void *traps);
 long do_mmu_update(struct vcpu *v, void *ureqs, uint32_t count, void *done,
                    uint32_t foreign);

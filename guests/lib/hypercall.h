@@ -271,6 +271,12 @@ static inline long hypercall_belfry_op(unsigned int cmd, void *arg)
     return HYPERCALL2(__HYPERVISOR_belfry_op, cmd, arg);
 }
 
+/* A named point of a program under test; without an injector it is nothing. */
+static inline void hypercall_belfry_step(uint64_t point)
+{
+    HYPERCALL2(__HYPERVISOR_belfry_op, BELFRYOP_step, point);
+}
+
 /* The two that are to be short go straight to the hypervisor. */
 #define HYPERCALL2_DIRECT(number, arg1, arg2)                                  \
     ({                                                                         \

@@ -55,6 +55,7 @@ void asm_offsets(void)
 
     _Static_assert(offsetof(struct vcpu, regs) == 0, "entry.asm");
     DEFINE(VCPU_KERNEL_MODE, offsetof(struct vcpu, arch.kernel_mode));
+    DEFINE(VCPU_CALLS, offsetof(struct vcpu, calls));
     DEFINE(VCPU_HYPERCALLS, offsetof(struct vcpu, hypercalls));
     DEFINE(VCPU_INFO, offsetof(struct vcpu, evtchn.info));
 }

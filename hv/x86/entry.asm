@@ -16,7 +16,7 @@
 
 %include "asm_offsets.inc"
 
-extern cpu_stacks, hypercall_table
+extern cpu_stacks
 extern hypercall_unknown, hypercall_refused, syscall_from_user
 extern trap_from_guest, trap_from_hv, trap_on_ist, bad_guest_frame
 extern exit_work, handoff_call, handoff_serve
@@ -144,7 +144,7 @@ syscall_entry:
         mov     rcx, rdx
         mov     rdx, rsi
         mov     rsi, [rdi + REGS_RDI]
-        lea     r10, [rel hypercall_table]
+        mov     r10, [rdi + VCPU_CALLS]
         call    [r10 + rax * 8]
 .result:
         test    rax, rax

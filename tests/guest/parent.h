@@ -81,6 +81,19 @@ static inline uint64_t machine_free_pages(void)
     return machine.free_pages;
 }
 
+/* End the domain before its step @kill_at, counted from now; returns how many
+ * steps it has made since the last time. */
+static inline uint64_t domain_inject(unsigned int id, uint64_t generation,
+                                     uint64_t kill_at)
+{
+    struct belfry_inject a = BELFRY_ARG(belfry_inject, .id = id,
+                                        .generation = generation,
+                                        .kill_at = kill_at);
+
+    CHECK_EQ(hypercall_belfry_op(BELFRYOP_inject, &a), 0);
+    return a.steps;
+}
+
 /* ---- The child's console. ---- */
 static inline void child_attach(struct child *c, const char *name,
                                 unsigned int id, uint64_t generation)
