@@ -163,7 +163,7 @@ $(B)/disk.img: tools/make-disk.sh
 
 all: $(B)/belfry.elf $(GUESTS) $(B)/belfry $(B)/libbelfry.a $(B)/libbelfry.so
 
-.PHONY: all deps run test test-models bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub time-linux conformance run-on-xen install example-linux
+.PHONY: all deps run test test-models test-chains bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub time-linux conformance run-on-xen install example-linux
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -278,6 +278,11 @@ test-models: # every interleaving of the rings, and faults that must be seen
 	@$(MAKE) --no-print-directory -s $(B)/models/explore $(B)/models/relacy
 	@sh tests/models/run.sh $(B)
 
+test-chains: # on A calls B calls C, whoever ends, at every step: who saw what
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all
+	@sh tests/chains.sh $(B)
+
 mutate: # do the tests see faults?  ONLY=PATTERN picks some
 	@$(MAKE) --no-print-directory deps
 	@sh tests/mutate.sh $(B) $(if $(ONLY),'$(ONLY)')
@@ -313,6 +318,7 @@ help:
 	@echo "  make conformance       the same calls on Xen and here: no difference"
 	@echo "  make run-on-xen GUEST=x   a guest as the initial domain of Xen"
 	@echo "  make test-models       every interleaving of the rings' code; faults that must be seen"
+	@echo "  make test-chains       A calls B calls C, and one dies at every step: KILLS="
 	@echo "  make mutate            faults put into the code, which the tests must see"
 	@echo "  make stats             lines of code"
 

@@ -12,8 +12,8 @@
 # counts as one; status 1 if any failed.
 #
 # SEED=N gives the guests with random moments or arguments another seed,
-# CALLS, CYCLES and SENDS set how much the fuzzer, the cycles and eventloss do,
-# and LIMIT=N gives each guest so many seconds.
+# CALLS, CYCLES, SENDS and KILLS set how much the fuzzer, the cycles, eventloss
+# and the chains do, and LIMIT=N gives each guest so many seconds.
 set -u
 
 B=${1:-build}
@@ -24,7 +24,7 @@ LOGS=$B/test-logs
 CPUS=${CPUS:-${ONLY:+1 2 4}}
 CPUS=${CPUS:-1 2}
 SEED=${SEED:-1} CALLS=${CALLS:-200000} CYCLES=${CYCLES:-1000}
-SENDS=${SENDS:-2000000}
+SENDS=${SENDS:-2000000} KILLS=${KILLS:-1}
 passed=0 failed=0
 
 mkdir -p "$LOGS"
@@ -119,7 +119,8 @@ fixed_cpus() { # CFG
 config_of() { # NAME CMDLINE
     own=$HERE/guest/$1/grub.cfg
     if [ -f "$own" ]; then
-        sed "s/@SEED@/$SEED/g; s/@CALLS@/$CALLS/g; s/@CYCLES@/$CYCLES/g; s/@SENDS@/$SENDS/g" "$own"
+        sed "s/@SEED@/$SEED/g; s/@CALLS@/$CALLS/g; s/@CYCLES@/$CYCLES/g
+            s/@SENDS@/$SENDS/g; s/@KILLS@/$KILLS/g" "$own"
         grep -q '^menuentry' "$own" || echo boot
     else
         echo "multiboot2 /belfry.elf"

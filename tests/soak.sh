@@ -2,7 +2,8 @@
 # make soak: what `make test` does in a small way, for longer: the fuzzer from
 # many seeds, a thousand cycles of create and destroy from a few, and every
 # guest again and again, on 1, 2 and 4 CPUs; before that, rings (soak-rings.sh),
-# and SENDS=N (default 100,000,000) sends that race with sleeps.
+# SENDS=N (default 100,000,000) sends that race with sleeps, and ten thousand
+# deaths in chains of calls (chains.sh; KILLS=N).
 #
 #   sh tests/soak.sh BUILD
 #
@@ -26,6 +27,10 @@ SEED=$SEED sh "$HERE/soak-rings.sh" "$B" || status=1
 SENDS=${SENDS:-100000000} LIMIT=7200 SEED=$SEED sh "$HERE/run.sh" "$B" \
     eventloss || status=1
 unset SENDS
+for cpus in $CPUS; do
+    CPUS=$cpus KILLS=${KILLS:-10000} LIMIT=10000 sh "$HERE/chains.sh" "$B" ||
+        status=1
+done
 while [ "$rounds" -gt 0 ]; do
     # shellcheck disable=SC2086 # names, one word each
     CPUS=$CPUS SEED=$SEED CALLS=1000000 CYCLES=1000 LIMIT=900 \
