@@ -22,7 +22,7 @@ struct chain_link {
 struct chain_orders {
     uint64_t caller, server; /* ids */
     struct chain_link up;    /* to its caller: who is called binds and maps */
-    uint64_t stop_at;        /* sleep at this point of rings/call.c, for good */
+    uint64_t stop_at;        /* sleep at this point of rings/call.c */
     uint64_t patience;       /* ns that a call may take, 0: any time */
     uint64_t refuses;        /* B would not answer when it has no answer of C */
 };
@@ -44,7 +44,7 @@ struct chain_report {
     struct chain_sight caller;       /* at the end */
     struct chain_sight told;         /* A: what B's answer says of C */
     uint64_t points;                 /* passed */
-    uint64_t stopped;                /* it sleeps at stop_at */
+    uint64_t stopped;                /* it has slept at stop_at */
     uint64_t closed_up, closed_down; /* it has left the link, or is about to */
     uint64_t stuck;                  /* grants that could not be withdrawn */
     uint64_t done;                   /* it knows all that it can know */
