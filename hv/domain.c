@@ -1,8 +1,9 @@
 /*
  * Domains: creation, life, end.
  *
- * All published domains stand in one list in order of id; domain_list_lock
- * guards it.  A domain leaves it when its last reference is dropped.
+ * All domains stand in one list in order of id; domain_list_lock guards it.
+ * Those that are published stand in domain_by_id as well, which is read with
+ * no lock.  A domain leaves both after its last reference was dropped.
  */
 #include "hv/domain.h"
 
@@ -23,6 +24,7 @@ _Static_assert(sizeof(struct domain) <= PAGE_SIZE, "one page");
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "one page");
 
 struct domain *initial_domain;
+struct domain *domain_by_id[DOMID_FIRST_RESERVED];
 
 static spinlock_t domain_list_lock; /* guards the list and the two below */
 static struct list domain_list = { &domain_list, &domain_list };
@@ -43,19 +45,10 @@ static struct domain *find_from(uint16_t id)
     return NULL;
 }
 
-/* List lock held: a reference, unless the last has just been dropped, or
- * only the builder knows the domain. */
-static struct domain *get_ref(struct domain *d)
+/* List lock held: a reference, unless only the builder knows the domain. */
+static bool get_ref(struct domain *d)
 {
-    uint32_t refs = read_once(&d->refs);
-
-    if (load_acquire(&d->state) == DOMAIN_BUILDING)
-        return NULL;
-    do
-        if (!refs)
-            return NULL;
-    while (!atomic_cas(&d->refs, &refs, refs + 1));
-    return d;
+    return load_acquire(&d->state) != DOMAIN_BUILDING && domain_hold(d);
 }
 
 struct domain *domain_next(uint16_t id)
@@ -79,14 +72,9 @@ struct domain *domain_after(struct domain *d)
 
 struct domain *domain_get(uint16_t id)
 {
-    struct domain *d;
+    struct domain *d = domain_find(id);
 
-    spin_lock(&domain_list_lock);
-    d = find_from(id);
-    if (d)
-        d = d->id == id ? get_ref(d) : NULL;
-    spin_unlock(&domain_list_lock);
-    return d;
+    return d && domain_hold(d) ? d : NULL;
 }
 
 struct domain *domain_get_generation(uint16_t id, uint64_t generation)
@@ -116,10 +104,6 @@ bool domain_name_is_taken(const char *name)
 
 static void domain_free(struct domain *d)
 {
-    spin_lock(&domain_list_lock);
-    list_remove(&d->link);
-    spin_unlock(&domain_list_lock);
-
     evtchn_domain_destroy(&d->evtchn, UINT32_MAX);
     evtchn_domain_free(&d->evtchn);
     grant_domain_destroy(d);
@@ -139,8 +123,8 @@ static void domain_free(struct domain *d)
     free_page_memory(d);
 }
 
-/* The last reference may go with any lock held, and a CPU may still be on its
- * way out of a call that found the domain: its memory is freed later, by this
+/* The last reference may go with any lock held, and another CPU may be using
+ * what it found in domain_by_id: the domain's memory is freed later, by this
  * CPU when it holds nothing, after all others have left the hypervisor. */
 void domain_put(struct domain *d)
 {
@@ -153,16 +137,28 @@ void domain_put(struct domain *d)
     c->need_resched = 1;
 }
 
+/* From now on nobody finds it. */
+static void forget(struct domain *d)
+{
+    spin_lock(&domain_list_lock);
+    list_remove(&d->link);
+    if (domain_by_id[d->id] == d)
+        write_once(&domain_by_id[d->id], NULL);
+    spin_unlock(&domain_list_lock);
+}
+
 void domain_reap(void)
 {
     struct cpu *c = this_cpu();
+    struct domain *dead = c->dead_domains, *d;
 
+    c->dead_domains = NULL;
+    for (d = dead; d; d = d->next_dead)
+        forget(d);
     smp_park_others();
     smp_release_others();
-    while (c->dead_domains) {
-        struct domain *d = c->dead_domains;
-
-        c->dead_domains = d->next_dead;
+    while ((d = dead)) {
+        dead = d->next_dead;
         domain_free(d);
     }
 }
@@ -304,7 +300,9 @@ static void tell_successors(const struct domain *d)
 
 void domain_publish(struct domain *d)
 {
-    store_release(&d->state, DOMAIN_RUNNING); /* complete before it is found */
+    /* Complete before it is found. */
+    store_release(&d->state, DOMAIN_RUNNING);
+    store_release(&domain_by_id[d->id], d);
     machine_tell(VIRQ_DOM_EXC);
     tell_successors(d);
 }
@@ -460,6 +458,9 @@ static void begin_dying(struct domain *d)
     spin_lock(&d->evtchn.lock);
     d->evtchn.dying = true;
     spin_unlock(&d->evtchn.lock);
+    /* Who claimed a grant before has counted it now. */
+    spin_lock(&d->grants->lock);
+    spin_unlock(&d->grants->lock);
 }
 
 static void release_frames(struct domain *d)

@@ -123,6 +123,7 @@ struct domain {
     uint64_t cpu_mask; /* CPUs that may have its tables in CR3; atomic */
     spinlock_t pt_lock; /* guards contents and types of page tables, and: */
     struct page *falling; /* a loose table, being taken apart; or NULL */
+    struct pagetable_walk walk;
 
     uint32_t nr_vcpus;
     struct vcpu *vcpu[MAX_VCPUS];
@@ -153,8 +154,26 @@ struct domain {
 
 #define VECTOR_NONE 0xffffffffu
 
-/* A live or ended domain with a reference, or NULL.  DOMID_SELF is the
- * caller's business. */
+/* The domain of this id, or NULL.  Without a reference it may be used until
+ * this CPU leaves the hypervisor (domain.c).  DOMID_SELF is the caller's
+ * business. */
+extern struct domain *domain_by_id[DOMID_FIRST_RESERVED];
+static inline struct domain *domain_find(uint16_t id)
+{
+    return id < DOMID_FIRST_RESERVED ? load_acquire(&domain_by_id[id]) : NULL;
+}
+/* Take a reference; false if the last one has been dropped. */
+static inline bool domain_hold(struct domain *d)
+{
+    uint32_t refs = read_once(&d->refs);
+
+    do
+        if (!refs)
+            return false;
+    while (!atomic_cas(&d->refs, &refs, refs + 1));
+    return true;
+}
+/* A live or ended domain with a reference, or NULL. */
 struct domain *domain_get(uint16_t id);
 /* The same, and NULL unless generation is 0 or its own. */
 struct domain *domain_get_generation(uint16_t id, uint64_t generation);

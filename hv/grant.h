@@ -13,11 +13,11 @@
  * what it does for the others in grant_entry.h; grant.c is the hypercall;
  * grant_info.c lists and audits.
  *
- * Lock: grant_table.lock of the granter guards its active entries and the
- * flags we set in its shared ones; that of the mapper guards its maptrack.
- * They are never both held but for a copy between two grants, which takes
- * them by ascending address, in double_lock().  domain.pt_lock is outer, so
- * no grant lock is held while a page table is changed.
+ * Locks: grant_table.lock of the granter guards its active entries and the
+ * flags we set in its shared ones; domain.pt_lock of the mapper, which is the
+ * outer one, guards its records of mappings along with the tables that these
+ * are in.  The locks of two tables are both held only for a copy between two
+ * grants, which takes them by ascending address, in double_lock().
  */
 #ifndef HV_GRANT_H
 #define HV_GRANT_H
@@ -60,9 +60,9 @@ _Static_assert(sizeof(struct grant_active) == 32, "128 a page");
 #define ACTIVE_PER_FRAME (GRANT_PER_FRAME / ACTIVE_PER_PAGE)
 
 /*
- * A mapping this domain holds of another's grant.  It holds a reference on
- * the granter, so no later domain of the same id can be meant, and on the
- * frame by the PTE (host) and by itself (device).
+ * A mapping this domain holds of another's grant.  It is a use of that one's
+ * entry, which keeps the granter, so no later domain of the same id can be
+ * meant; and it holds the frame by the PTE (host) and by itself (device).
  */
 struct maptrack {
     struct domain *granter;
@@ -71,12 +71,14 @@ struct maptrack {
         struct maptrack *next; /* while it is free */
     };
     uint32_t ref;
-    uint32_t flags;  /* GNTMAP_* that are still in force; 0: free */
+    uint32_t flags;  /* GNTMAP_* that are still in force */
     uint32_t frame;
     uint32_t handle; /* its own number, constant */
 };
 _Static_assert(sizeof(struct maptrack) == 32, "128 a page");
 #define MAPTRACK_PER_PAGE 128u
+/* Of its flags: one of these, or it is free. */
+#define MAPTRACK_MAPS     (GNTMAP_host_map | GNTMAP_device_map)
 _Static_assert(MAPTRACK_MAX_PAGES * MAPTRACK_PER_PAGE <= UINT16_MAX,
                "a count of struct grant_active cannot overflow");
 
@@ -88,14 +90,16 @@ union grant_entry {
 
 /* One page. */
 struct grant_table {
-    spinlock_t lock; /* of all that follows */
+    spinlock_t lock; /* of all that is not under pt_lock */
     uint32_t nr_frames;
     uint32_t nr_active; /* entries in use by peers */
+    /* Under the domain's pt_lock: */
     uint32_t maptrack_limit; /* handles below it exist */
     uint32_t maptrack_used;
     uint32_t released; /* where grant_release_mappings() stands */
     struct maptrack *maptrack_free;
     struct maptrack **maptrack; /* a page of pointers, NULL until needed */
+    /* Under the lock again: */
     union grant_entry *shared[GRANT_MAX_FRAMES]; /* [GST] direct map */
     struct grant_active *active[GRANT_MAX_FRAMES * ACTIVE_PER_FRAME];
 };

@@ -9,8 +9,11 @@
 
 #include "hv/domain.h"
 #include "hv/grant.h"
+#include "hv/refused.h"
 
-#define GRANT_LIKELY(x) __builtin_expect(!!(x), 1)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define LIKELY(x)     __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
 
 static inline uint32_t grant_nr_entries(const struct grant_table *gt)
 {
@@ -46,10 +49,17 @@ int grant_table_grow(struct domain *d, uint32_t nr_frames);
 /* What a mapping with these GNTMAP_* adds to grant_active.uses. */
 static inline uint64_t grant_uses_of(uint32_t flags)
 {
-    uint64_t one = flags & GNTMAP_readonly ? 1 : 1ULL << 16;
+    static const uint64_t uses[8] = {
+        [GNTMAP_device_map] = 1ULL << 48,
+        [GNTMAP_host_map] = 1ULL << 16,
+        [GNTMAP_host_map | GNTMAP_device_map] = 1ULL << 48 | 1ULL << 16,
+        [GNTMAP_readonly | GNTMAP_device_map] = 1ULL << 32,
+        [GNTMAP_readonly | GNTMAP_host_map] = 1,
+        [GNTMAP_readonly | GNTMAP_host_map | GNTMAP_device_map] =
+            1ULL << 32 | 1,
+    };
 
-    return (flags & GNTMAP_host_map ? one : 0) |
-           (flags & GNTMAP_device_map ? one << 32 : 0);
+    return uses[flags & 7];
 }
 
 static inline bool grant_has_writers(const struct grant_active *act)
@@ -57,134 +67,157 @@ static inline bool grant_has_writers(const struct grant_active *act)
     return act->uses & 0xffff0000ffff0000ULL;
 }
 
-/* grant_claim() where it is not the first use, or is to be refused. */
-int16_t grant_claim_rare(struct domain *d, uint32_t ref, uint16_t peer,
-                         bool write, uint16_t mask, uint32_t *frame);
+/* The two halves of an entry: what we know of it, and what the guest sees. */
+struct grant_use {
+    struct grant_active *act;
+    uint64_t *shared;
+};
+
+/* Of entry @ref, below grant_nr_entries(). */
+static inline struct grant_use grant_use(struct grant_table *gt, uint32_t ref)
+{
+    return (struct grant_use){ grant_active(gt, ref),
+                               &grant_shared(gt, ref)->raw };
+}
 
 /*
  * The user that claimed it is no more, or not in the counts: show the guest
  * what uses are left.  The frame's reference is not touched.  Lock held.
  */
-static inline void grant_unclaim(struct grant_table *gt, uint32_t ref,
-                                 bool write)
+static inline void grant_unclaim(struct grant_use use, bool write)
 {
-    const struct grant_active *act = grant_active(gt, ref);
-    uint16_t gone = act->uses == 0 ? GTF_reading : 0;
-
-    if (write && !grant_has_writers(act))
-        gone |= GTF_writing;
-    if (gone != 0)
-        __atomic_fetch_and(&grant_shared(gt, ref)->v1.flags, (uint16_t)~gone,
-                           __ATOMIC_SEQ_CST);
+    if (LIKELY(use.act->uses == 0))
+        (void)atomic_and(use.shared, ~(uint64_t)(GTF_reading | GTF_writing));
+    else if (write && !grant_has_writers(use.act))
+        (void)atomic_and(use.shared, ~(uint64_t)GTF_writing);
 }
+
+/* A frame that is held for a use: its number, or a negative GNTST_*. */
+typedef int64_t frame_t;
 
 /* A reference on @d's frame, and a use as writable; the number may be
  * anything. */
-static inline int16_t frame_claim(struct domain *d, uint64_t frame, bool write)
+static ALWAYS_INLINE frame_t frame_claim(struct domain *d, uint64_t frame,
+                                         bool write)
 {
-    struct page *page = page_get_mfn(frame, d);
-
-    if (page == NULL)
-        return GNTST_bad_page;
-    if (!write || GRANT_LIKELY(page_get_type(page, PAGE_WRITABLE) == 0))
-        return GNTST_okay;
-    page_put(page);
+    if (UNLIKELY(frame >= max_mfn || !page_get(page_of(frame), d)))
+        return refuse(GNTST_bad_page, "the frame is not the domain's own");
+    if (!write || LIKELY(page_get_writable(page_of(frame)) == 0))
+        return (frame_t)frame;
+    page_put(page_of(frame));
     return GNTST_general_error;
 }
 
 static inline void frame_release(uint64_t frame, bool write)
 {
-    if (write)
-        page_put_type(page_of(frame));
-    page_put(page_of(frame));
+    struct page *page = page_of(frame);
+
+    if (LIKELY(write))
+        page_put_type(page);
+    page_put(page);
+}
+
+/* grant_claim() where it is not the first use, or is to be refused. */
+frame_t grant_claim_rare(struct domain *d, struct grant_use use, uint16_t peer,
+                         bool write, uint16_t mask);
+
+static ALWAYS_INLINE frame_t claim(struct domain *d, struct grant_use use,
+                                   uint16_t peer, bool write, uint16_t mask)
+{
+    const uint16_t flags = write ? GTF_reading | GTF_writing : GTF_reading;
+    const uint32_t wanted = (uint32_t)peer << 16 | GTF_permit_access;
+    const uint32_t look = 0xffff0000u | mask | (write ? GTF_readonly : 0);
+    uint64_t entry = read_once(use.shared);
+    frame_t frame;
+
+    /* Flags and domid are the lower half. */
+    if (UNLIKELY(use.act->uses != 0 || read_once(&d->state) == DOMAIN_DYING ||
+                 (((uint32_t)entry ^ wanted) & look) != 0 ||
+                 !atomic_cas(use.shared, &entry, entry | flags)))
+        return grant_claim_rare(d, use, peer, write, mask);
+    frame = frame_claim(d, entry >> 32, write);
+    if (UNLIKELY(frame < 0))
+        grant_unclaim(use, write);
+    return frame;
 }
 
 /*
- * May @peer use entry @ref of @d, and to write?  On GNTST_okay the entry
- * shows GTF_reading (and GTF_writing), *frame is what it grants and was read
- * together with the permission, and the caller owns a reference on the frame
- * (and a use as writable).  @mask: the flags that must spell permit_access.
- * Lock of @d's table held.
+ * May @peer use entry @ref of @d, and to write?  If so the entry shows
+ * GTF_reading (and GTF_writing), the frame is what it grants and was read
+ * together with the permission, and the caller owns a reference on it (and a
+ * use as writable).  @mask: the flags that must spell permit_access.  Lock of
+ * the domain's table held.
  */
-static inline __attribute__((always_inline)) int16_t
-grant_claim(struct domain *d, uint32_t ref, uint16_t peer, bool write,
-            uint16_t mask, uint32_t *frame)
+static ALWAYS_INLINE frame_t grant_claim(struct domain *d,
+                                         struct grant_table *gt, uint32_t ref,
+                                         uint16_t peer, bool write,
+                                         uint16_t mask, struct grant_use *use)
 {
-    static const uint16_t use[] = { GTF_reading, GTF_reading | GTF_writing };
-    const uint32_t wanted = (uint32_t)peer << 16 | GTF_permit_access;
-    const uint32_t look = 0xffff0000u | mask | (write ? GTF_readonly : 0);
-    struct grant_table *gt = d->grants;
-    union grant_entry *shared, e;
-    int16_t status;
-
-    if (ref >= grant_nr_entries(gt) || grant_active(gt, ref)->uses != 0)
-        return grant_claim_rare(d, ref, peer, write, mask, frame);
-    shared = grant_shared(gt, ref);
-    e.raw = read_once(&shared->raw);
-    /* Flags and domid are the lower half. */
-    if ((((uint32_t)e.raw ^ wanted) & look) != 0 ||
-        !atomic_cas(&shared->raw, &e.raw, e.raw | use[write]))
-        return grant_claim_rare(d, ref, peer, write, mask, frame);
-    *frame = e.v1.frame;
-    status = frame_claim(d, e.v1.frame, write);
-    if (status != GNTST_okay)
-        grant_unclaim(gt, ref, write);
-    return status;
+    if (UNLIKELY(ref >= grant_nr_entries(gt)))
+        return refuse(GNTST_bad_gntref, "the table is not that large");
+    *use = grant_use(gt, ref);
+    /* Two copies, in each of which @write is a constant. */
+    return write ? claim(d, *use, peer, true, mask)
+                 : claim(d, *use, peer, false, mask);
 }
 
-/* Count a mapping with these GNTMAP_* of a claimed entry.  Lock held. */
-static inline void grant_count(struct grant_table *gt, uint32_t ref,
-                               uint32_t frame, uint16_t peer, uint32_t flags)
+/* Count a mapping with these GNTMAP_* of a claimed entry.  A domain with
+ * entries in use has one reference for them all: it cannot have lost its last
+ * one, since it was not dying when the entry was claimed.  Lock held. */
+static inline void grant_count(struct domain *d, struct grant_table *gt,
+                               struct grant_active *act, uint32_t frame,
+                               uint16_t peer, uint32_t flags)
 {
-    struct grant_active *act = grant_active(gt, ref);
-
     if (act->uses == 0) {
         act->frame = frame;
         act->peer = peer;
         act->since = stamp_now();
-        gt->nr_active++;
+        if (UNLIKELY(gt->nr_active++ == 0))
+            (void)atomic_add_return(&d->refs, 1);
     }
     act->uses += grant_uses_of(flags);
 }
 
-/* Count it out, and show the guest what is left.  Lock held. */
-static inline void grant_discount(struct grant_table *gt, uint32_t ref,
+/* Count it out, and show the guest what is left.  Takes the lock. */
+static inline void grant_discount(struct domain *d, uint32_t ref,
                                   uint32_t flags)
 {
-    struct grant_active *act = grant_active(gt, ref);
-
-    act->uses -= grant_uses_of(flags);
-    if (act->uses == 0)
-        gt->nr_active--;
-    grant_unclaim(gt, ref, !(flags & GNTMAP_readonly));
-}
-
-/* ---- Records of mappings. ---- */
-
-/* One page of records more: a free one, or NULL.  Lock held. */
-struct maptrack *maptrack_grow(struct grant_table *gt);
-
-/* A record for a new mapping, or NULL; its flags are 0 until the caller sets
- * them.  Takes the lock. */
-static inline struct maptrack *maptrack_alloc(struct grant_table *gt)
-{
-    struct maptrack *m;
+    struct grant_table *gt = d->grants;
+    struct grant_use use;
+    uint32_t left = 1;
 
     spin_lock(&gt->lock);
-    m = gt->maptrack_free;
-    if (GRANT_LIKELY(m != NULL) || (m = maptrack_grow(gt)) != NULL) {
+    use = grant_use(gt, ref);
+    use.act->uses -= grant_uses_of(flags);
+    if (LIKELY(use.act->uses == 0))
+        left = --gt->nr_active;
+    grant_unclaim(use, !(flags & GNTMAP_readonly));
+    spin_unlock(&gt->lock);
+    if (UNLIKELY(left == 0))
+        domain_put(d);
+}
+
+/* ---- Records of mappings.  The mapper's pt_lock is held. ---- */
+
+/* One page of records more: a free one, or NULL. */
+struct maptrack *maptrack_grow(struct grant_table *gt);
+
+/* A record for a new mapping, or NULL; its flags say that nothing is mapped
+ * until the caller sets them. */
+static inline struct maptrack *maptrack_alloc(struct grant_table *gt)
+{
+    struct maptrack *m = gt->maptrack_free;
+
+    if (LIKELY(m != NULL) || (m = maptrack_grow(gt)) != NULL) {
         gt->maptrack_free = m->next;
         gt->maptrack_used++;
     }
-    spin_unlock(&gt->lock);
-
     return m;
 }
 
-/* Give one back.  Lock held. */
+/* Its flags say already that nothing is mapped. */
 static inline void maptrack_free(struct grant_table *gt, struct maptrack *m)
 {
-    m->flags = 0;
     m->next = gt->maptrack_free;
     gt->maptrack_free = m;
     gt->maptrack_used--;

@@ -57,7 +57,8 @@ static void add_shares_of(struct domain *d, struct domain *mapper, uint64_t n)
     for (uint32_t i = 0; i < mapper->grants->maptrack_limit; i++) {
         const struct maptrack *m = maptrack_at(mapper->grants, i);
 
-        if (m->flags != 0 && m->granter == d && m->ref < grant_nr_entries(gt))
+        if ((m->flags & MAPTRACK_MAPS) && m->granter == d &&
+            m->ref < grant_nr_entries(gt))
             grant_active(gt, m->ref)->uses += n * grant_uses_of(m->flags);
     }
 }
@@ -116,7 +117,7 @@ static void audit_records(const struct domain *d)
 
         if (m->handle != i)
             audit_differs(d, "mapping", i, "its record bears another number");
-        if (m->flags == 0)
+        if (!(m->flags & MAPTRACK_MAPS))
             continue;
         audit_record(d, m);
         used++;

@@ -14,12 +14,6 @@
  * only now and then (to make a grant read-only): G17. */
 #define CLAIM_TRIES 5u
 
-static int16_t refuse(int16_t status, const char *reason)
-{
-    refuse_reason(reason);
-    return status;
-}
-
 /* ---- Size. ---- */
 
 static void free_from(void **pages, uint32_t first, uint32_t end)
@@ -137,56 +131,44 @@ static int16_t check_entry(union grant_entry e, bool in_use, uint16_t peer,
     return GNTST_okay;
 }
 
-/* Set the flags of use; *frame is from the very entry that was checked. */
-static int16_t mark_entry(union grant_entry *shared, bool in_use, uint16_t peer,
-                          bool write, uint16_t mask, uint32_t *frame)
+/* Set the flags of use: the frame of the very entry that was checked. */
+static frame_t mark_entry(uint64_t *shared, bool in_use, uint16_t peer,
+                          bool write, uint16_t mask)
 {
-    uint16_t use = GTF_reading | (write ? GTF_writing : 0);
-    union grant_entry e = { .raw = read_once(&shared->raw) };
+    uint64_t use = GTF_reading | (write ? GTF_writing : 0);
+    union grant_entry e = { .raw = read_once(shared) };
 
     for (unsigned int i = 0; i < CLAIM_TRIES; i++) {
-        union grant_entry marked = e;
         int16_t status = check_entry(e, in_use, peer, write, mask);
 
         if (status != GNTST_okay)
             return status;
-        marked.v1.flags |= use;
-        if (atomic_cas(&shared->raw, &e.raw, marked.raw)) {
-            *frame = e.v1.frame;
-            return GNTST_okay;
-        }
+        if (atomic_cas(shared, &e.raw, e.raw | use))
+            return e.v1.frame;
     }
     return refuse(GNTST_general_error, "the entry keeps changing");
 }
 
-int16_t grant_claim_rare(struct domain *d, uint32_t ref, uint16_t peer,
-                         bool write, uint16_t mask, uint32_t *frame)
+frame_t grant_claim_rare(struct domain *d, struct grant_use use, uint16_t peer,
+                         bool write, uint16_t mask)
 {
-    struct grant_table *gt = d->grants;
-    const struct grant_active *act;
-    bool in_use;
-    int16_t status;
+    bool in_use = use.act->uses != 0;
+    frame_t frame = 0;
 
-    if (ref >= grant_nr_entries(gt))
-        return refuse(GNTST_bad_gntref, "the table is not that large");
-    act = grant_active(gt, ref);
-    in_use = act->uses != 0;
-    if (in_use && act->peer != peer)
+    if (read_once(&d->state) == DOMAIN_DYING)
+        return refuse(GNTST_bad_domain, "the domain is being destroyed");
+    if (in_use && use.act->peer != peer)
         return refuse(GNTST_general_error, "another domain uses the entry");
-    if (!in_use || (write && !grant_has_writers(act))) {
-        status =
-            mark_entry(grant_shared(gt, ref), in_use, peer, write, mask, frame);
-        if (status != GNTST_okay)
-            return status;
-    }
-    if (in_use)
-        *frame = act->frame;
-    status = frame_claim(d, *frame, write);
-    if (status == GNTST_okay)
-        return status;
-    grant_unclaim(gt, ref, write);
+    if (!in_use || (write && !grant_has_writers(use.act)))
+        frame = mark_entry(use.shared, in_use, peer, write, mask);
+    if (frame < 0)
+        return frame;
+    frame = frame_claim(d, in_use ? use.act->frame : (uint64_t)frame, write);
+    if (frame >= 0)
+        return frame;
+    grant_unclaim(use, write);
     /* A frame in use is what Xen cannot pin; a first one is a bad page. */
-    return in_use ? GNTST_general_error : status;
+    return in_use ? GNTST_general_error : frame;
 }
 
 /* ---- Records of mappings. ---- */
@@ -214,36 +196,29 @@ struct maptrack *maptrack_grow(struct grant_table *gt)
     return page;
 }
 
-/* The records of a dying domain: none of its vCPUs runs any more. */
 static void release_record(struct grant_table *gt, struct maptrack *m)
 {
-    struct domain *granter = m->granter;
-    uint32_t flags = m->flags;
-
-    spin_lock(&granter->grants->lock);
-    grant_discount(granter->grants, m->ref, flags);
-    spin_unlock(&granter->grants->lock);
-    if (flags & GNTMAP_device_map)
-        frame_release(m->frame, !(flags & GNTMAP_readonly));
-    spin_lock(&gt->lock);
+    grant_discount(m->granter, m->ref, m->flags);
+    if (m->flags & GNTMAP_device_map)
+        frame_release(m->frame, !(m->flags & GNTMAP_readonly));
+    m->flags = 0;
     maptrack_free(gt, m);
-    spin_unlock(&gt->lock);
-    domain_put(granter);
 }
 
 bool grant_release_mappings(struct domain *d, unsigned int budget)
 {
     struct grant_table *gt = d->grants;
+    uint32_t end;
 
     if (gt == NULL)
         return true;
-    for (; gt->released < gt->maptrack_limit; gt->released++) {
-        struct maptrack *m = maptrack_at(gt, gt->released);
+    spin_lock(&d->pt_lock);
+    end = gt->maptrack_limit - gt->released > budget ? gt->released + budget
+                                                     : gt->maptrack_limit;
+    for (; gt->released < end; gt->released++)
+        if (maptrack_at(gt, gt->released)->flags & MAPTRACK_MAPS)
+            release_record(gt, maptrack_at(gt, gt->released));
+    spin_unlock(&d->pt_lock);
 
-        if (budget-- == 0)
-            return false;
-        if (m->flags != 0)
-            release_record(gt, m);
-    }
-    return true;
+    return end == gt->maptrack_limit;
 }

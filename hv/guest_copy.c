@@ -2,21 +2,9 @@
  * the copies are in x86/entry.asm. */
 #include "hv/guest_copy.h"
 
-#include "hv/x86/layout.h"
 #include "lib/errno.h"
 
 #define CHUNK 256u
-
-#define LOW_HALF_END (1ULL << 47)
-
-bool guest_range_ok(const void *addr, size_t size)
-{
-    uint64_t start = (uint64_t)addr, end = start + size;
-
-    if (end < start)
-        return false;
-    return (start < LOW_HALF_END && end <= LOW_HALF_END) || start >= HV_END;
-}
 
 /* The address of an element, false if it would wrap. */
 static bool element(uint64_t array, uint64_t index, size_t size,

@@ -13,12 +13,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hv/x86/layout.h"
+
 /* May [addr, addr + size) be a guest's at all?  (No wrap, no hole.) */
-bool guest_range_ok(const void *addr, size_t size);
+static inline bool guest_range_ok(const void *addr, size_t size)
+{
+    uint64_t start = (uint64_t)addr, end = start + size;
+
+    if (start >= HV_END)
+        return end >= start;
+    return start < 1ULL << 47 && end <= 1ULL << 47 && end >= start;
+}
 
 /* 0 or -EFAULT. */
 int guest_copy_from(void *dst, const void *guest_src, size_t size);
 int guest_copy_to(void *guest_dst, const void *src, size_t size);
+/* The same for @n times eight bytes. */
+int guest_copy_from8(void *dst, const void *guest_src, size_t n);
+int guest_copy_to8(void *guest_dst, const void *src, size_t n);
 
 /* Element @index of an array of the guest's: 0 or -EFAULT, also when the
  * address would wrap.  @size is the element's. */

@@ -18,7 +18,7 @@
 #include "lib/hypercall_name.h"
 #include "lib/string.h"
 
-#define PREEMPT_LOOK   32u /* checks for one look at the interrupts */
+#define PREEMPT_LOOK   32u /* steps for one look at the interrupts */
 
 long hypercall_refused(long error);
 long hypercall_unknown(void);
@@ -98,13 +98,17 @@ long hypercall_restart(struct vcpu *v)
 
 /* Interrupts are off in here, so what they would ask for shows only in the
  * interrupt controller, which is slow to look at. */
-bool hypercall_preempt_check(void)
+bool hypercall_preempt_check(unsigned int steps)
 {
     struct cpu *c = this_cpu();
 
     if (c->need_resched)
         return true;
-    return ++c->preempt_checks % PREEMPT_LOOK == 0 && apic_interrupt_waits();
+    c->steps += steps;
+    if (c->steps < PREEMPT_LOOK)
+        return false;
+    c->steps = 0;
+    return apic_interrupt_waits();
 }
 
 /* ---- multicall ---- */
@@ -163,7 +167,7 @@ long do_multicall(struct vcpu *v, void *calls, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         bool again;
 
-        if (i && hypercall_preempt_check())
+        if (i && hypercall_preempt_check(1))
             return multicall_later(v, calls, i, count);
         if (guest_copy_from_offset(&m, calls, i, sizeof(m)))
             return -EFAULT;

@@ -66,7 +66,7 @@ const char *belfry_op_name(uint32_t cmd);
 long hypercall_restart(struct vcpu *v);
 
 /* Is there something more urgent than going on (interrupts, a higher
- * vCPU)?  Long operations ask every few steps. */
-bool hypercall_preempt_check(void);
+ * vCPU)?  Long operations ask every few steps; @steps: since they last did. */
+bool hypercall_preempt_check(unsigned int steps);
 
 #endif

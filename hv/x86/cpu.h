@@ -49,7 +49,7 @@ struct cpu {
     uint32_t need_resched;     /* look for another vCPU on the way out */
     uint64_t guest_rsp;        /* entry.asm's, for a few instructions */
     uint32_t raised;           /* virqs that the initial domain is to get */
-    uint32_t preempt_checks;   /* by hypercall_preempt_check */
+    uint32_t steps;            /* hypercall_preempt_check()'s */
     uint32_t gdt_vcpu;         /* whose slot GDTR points at; ~0: the image's */
     struct descriptor_ptr gdt; /* what GDTR was loaded from */
     uint64_t cr3;

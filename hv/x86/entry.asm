@@ -356,11 +356,22 @@ extern cpu_has_smap
 
 ; int guest_copy_from(void *dst, const void *guest_src, size_t n)
 ; int guest_copy_to(void *guest_dst, const void *src, size_t n)
+; int guest_copy_from8(void *dst, const void *guest_src, size_t n)
+; int guest_copy_to8(void *guest_dst, const void *src, size_t n)
 ;
 ; Only the first byte's address is checked against the hypervisor's range:
 ; a copy that runs upwards meets non-canonical addresses before that range.
 
-%macro GUEST_COPY 2             ; name, register with the guest's address
+; Those that end in 8 copy so many times eight bytes.
+
+%macro COPY_BYTES 2             ; the rest after the eights; where it may fault
+        mov     ecx, edx
+        and     ecx, 7
+%1:     rep movsb
+        EX_TABLE %1, %2
+%endmacro
+
+%macro GUEST_COPY 3             ; name, register with the guest's address, unit
 global %1
 %1:
         mov     rax, %2
@@ -368,35 +379,35 @@ global %1
         cmp     eax, 0x1ffff0           ; HV_START >> 43
         je      guest_copy_fault
         mov     rcx, rdx
+    %if %3 == 1
         shr     rcx, 3
+    %endif
         cmp     byte [rel cpu_has_smap], 0
         jne     %%smap
 %%quads:
         rep movsq
-        mov     ecx, edx
-        and     ecx, 7
-%%bytes:
-        rep movsb
+    %if %3 == 1
+        COPY_BYTES %%bytes, guest_copy_fault
+    %endif
         xor     eax, eax
         ret
 %%smap: stac
 %%smap_quads:
         rep movsq
-        mov     ecx, edx
-        and     ecx, 7
-%%smap_bytes:
-        rep movsb
+    %if %3 == 1
+        COPY_BYTES %%smap_bytes, guest_copy_smap_fault
+    %endif
         clac
         xor     eax, eax
         ret
         EX_TABLE %%quads, guest_copy_fault
-        EX_TABLE %%bytes, guest_copy_fault
         EX_TABLE %%smap_quads, guest_copy_smap_fault
-        EX_TABLE %%smap_bytes, guest_copy_smap_fault
 %endmacro
 
-        GUEST_COPY guest_copy_from, rsi
-        GUEST_COPY guest_copy_to, rdi
+        GUEST_COPY guest_copy_from, rsi, 1
+        GUEST_COPY guest_copy_to, rdi, 1
+        GUEST_COPY guest_copy_from8, rsi, 8
+        GUEST_COPY guest_copy_to8, rdi, 8
 
 guest_copy_smap_fault:
         clac

@@ -109,7 +109,7 @@ static long reservation(struct vcpu *v, uint32_t op, uint64_t start, void *arg)
         return (long)start;
 
     for (i = start; i < r.nr_extents; i++) {
-        if (i != start && hypercall_preempt_check()) {
+        if (i != start && hypercall_preempt_check(1)) {
             current_regs()->rdi = op | i << EXTENT_SHIFT;
             return hypercall_restart(v);
         }

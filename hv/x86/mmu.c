@@ -85,7 +85,7 @@ static int batch_item(struct vcpu *v, const struct batch *b, uint32_t i,
     uint64_t item[4];
     int rc;
 
-    if (settle(v->domain) || (i && hypercall_preempt_check()))
+    if (settle(v->domain) || (i && hypercall_preempt_check(1)))
         return -ERESTART;
     if (guest_copy_from_offset(item, b->items, i, b->item_size))
         return -EFAULT;

@@ -71,41 +71,6 @@ static void list_settle(struct domain *d, struct page *page)
 
 /* ---- References. ---- */
 
-static bool count_increment(struct page *page)
-{
-    uint64_t x = read_once(&page->count);
-
-    do {
-        uint64_t n = x & PAGE_COUNT_MASK;
-
-        if (n == 0 || n == PAGE_COUNT_MASK)
-            return false;
-    } while (!atomic_cas(&page->count, &x, x + 1));
-
-    return true;
-}
-
-bool page_get(struct page *page, const struct domain *d)
-{
-    /* Reference first: without one the owner could change under us. */
-    if (!count_increment(page))
-        return false;
-    if (read_once(&page->owner) == d)
-        return true;
-
-    page_put(page);
-    return false;
-}
-
-struct page *page_get_mfn(mfn_t mfn, const struct domain *d)
-{
-    if (mfn_is_ram(mfn) && page_get(page_of(mfn), d))
-        return page_of(mfn);
-
-    refuse_reason("the frame is not the domain's own");
-    return NULL;
-}
-
 /* The domain has one frame less; true if it was the last. */
 static bool domain_page_drop(struct domain *d, struct page *page)
 {
@@ -120,7 +85,7 @@ static bool domain_page_drop(struct domain *d, struct page *page)
 
 /* The count is 0: nobody else can find the frame any more.  What the
  * hypervisor shared has no owner by now. */
-static NOINLINE void page_last_put(struct page *page)
+void page_last_put(struct page *page)
 {
     struct domain *d = page->owner;
     bool last = false;
@@ -138,14 +103,6 @@ static NOINLINE void page_last_put(struct page *page)
 
     if (last)
         domain_put(d);
-}
-
-void page_put(struct page *page)
-{
-    uint64_t x = atomic_sub_return(&page->count, 1);
-
-    if ((x & PAGE_COUNT_MASK) == 0)
-        page_last_put(page);
 }
 
 /* Drop the reference that PAGE_ALLOCATED stands for, once. */
@@ -204,11 +161,6 @@ int page_get_type(struct page *page, uint64_t type)
         return 0;
 
     return type_begin(page, x, type);
-}
-
-void page_put_type(struct page *page)
-{
-    (void)atomic_sub_return(&page->type, 1);
 }
 
 int page_get_and_type(mfn_t mfn, const struct domain *d, uint64_t type)
@@ -308,7 +260,7 @@ static struct page *kept_page_get(struct domain *d)
     spin_lock(&d->lock);
     struct page *page = d->page_list ? page_of(d->page_list) : NULL;
 
-    if (page && !(is_kept(page) && count_increment(page)))
+    if (page && !(is_kept(page) && page_hold(page)))
         page = NULL;
     spin_unlock(&d->lock);
 

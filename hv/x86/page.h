@@ -25,16 +25,21 @@
 #define X86_PAGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "hv/x86/layout.h"
 #include "lib/atomic.h"
 #include "lib/errno.h"
+#include "lib/pte.h"
 
 struct domain;
 struct vcpu;
 
 typedef uint64_t mfn_t;
+
+/* Why a call is being refused (hv/refused.h); text is static. */
+void refuse_reason(const char *text);
 
 /* count */
 #define PAGE_ALLOCATED  (1ULL << 63)
@@ -137,12 +142,50 @@ void page_unshare(struct page *page);
  * the frame is shared by the hypervisor.  The caller holds a reference. */
 bool domain_page_release(struct domain *d, struct page *page);
 
+/* Take a reference if the frame is in use. */
+static inline bool page_hold(struct page *page)
+{
+    uint64_t x = read_once(&page->count);
+
+    do
+        if ((uint32_t)(x + 1) <= 1) /* as many as can be counted, or none */
+            return false;
+    while (!atomic_cas(&page->count, &x, x + 1));
+
+    return true;
+}
+
+/* page_put() of the last reference. */
+void page_last_put(struct page *page);
+static inline void page_put(struct page *page)
+{
+    if ((atomic_sub_return(&page->count, 1) & PAGE_COUNT_MASK) == 0)
+        page_last_put(page);
+}
+
 /* Take a reference if the frame is in use and owned by @d. */
-bool page_get(struct page *page, const struct domain *d);
-/* The same for a number that may be anything; NULL, and a reason is given,
- * if it is not such a frame's. */
-struct page *page_get_mfn(mfn_t mfn, const struct domain *d);
-void page_put(struct page *page);
+static inline bool page_get(struct page *page, const struct domain *d)
+{
+    /* Reference first: without one the owner could change under us. */
+    if (!page_hold(page))
+        return false;
+    if (__builtin_expect(read_once(&page->owner) == d, 1))
+        return true;
+
+    page_put(page);
+    return false;
+}
+
+/* The same for a number that may be anything (what is no RAM has no count);
+ * NULL, and a reason is given, if it is not such a frame's. */
+static inline struct page *page_get_mfn(mfn_t mfn, const struct domain *d)
+{
+    if (mfn < max_mfn && page_get(page_of(mfn), d))
+        return page_of(mfn);
+
+    refuse_reason("the frame is not the domain's own");
+    return NULL;
+}
 
 /*
  * Add a use as @type.  The caller holds a reference.  0, or -EINVAL: the
@@ -151,7 +194,21 @@ void page_put(struct page *page);
  * pt_lock is held, also to put them.  Page tables: pagetable_get().
  */
 int page_get_type(struct page *page, uint64_t type);
-void page_put_type(struct page *page);
+static inline void page_put_type(struct page *page)
+{
+    (void)atomic_sub_return(&page->type, 1);
+}
+
+/* page_get_type() as PAGE_WRITABLE, short for a frame that is or was last. */
+static inline int page_get_writable(struct page *page)
+{
+    uint64_t x = read_once(&page->type);
+
+    if (x - PAGE_WRITABLE < PAGE_TYPE_COUNT_MASK &&
+        atomic_cas(&page->type, &x, x + 1))
+        return 0;
+    return page_get_type(page, PAGE_WRITABLE);
+}
 
 /* page_get_mfn and page_get_type together; undone together on failure. */
 int page_get_and_type(mfn_t mfn, const struct domain *d, uint64_t type);
@@ -225,6 +282,13 @@ int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry);
  * mapping), and put what the old one referred to. */
 void pagetable_replace(struct domain *d, uint64_t *slot, uint64_t entry);
 
+/* Can the guest's own tables ever map it, and a handler be there?  Canonical,
+ * and not in the hole. */
+static inline bool guest_address_ok(uint64_t address)
+{
+    return address >> 47 == 0 || address >= HV_END;
+}
+
 /* The L1 entry that maps @va in the current kernel or user tables of @v,
  * seen through the direct map; NULL if an upper level is not present, or @va
  * is not a guest's. */
@@ -232,11 +296,29 @@ uint64_t *pagetable_walk(const struct vcpu *v, uint64_t va);
 /* The same from a given L4. */
 uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va);
 
-/* Can the guest's own tables ever map it, and a handler be there?  Canonical,
- * and not in the hole. */
-static inline bool guest_address_ok(uint64_t address)
+/* A domain's walk that was done last: the L1 table of the addresses @region
+ * (shifted by L1_SHIFT) under @l4, or @l4 is 0.  pagetable.c forgets it when
+ * an entry above L1 changes or a table ends. */
+struct pagetable_walk {
+    mfn_t l4;
+    uint64_t region;
+    uint64_t *l1;
+};
+#define L1_SHIFT (PAGE_SHIFT + 9)
+
+/* pagetable_walk_from(), which *last may spare. */
+uint64_t *pagetable_walk_anew(struct pagetable_walk *last, mfn_t l4,
+                              uint64_t va);
+static inline uint64_t *pagetable_walk_again(struct pagetable_walk *last,
+                                             mfn_t l4, uint64_t va)
 {
-    return address < (1ULL << 47) || address >= HV_END;
+    uint64_t *slot = last->l1 + pt_index(va, 1);
+
+    if (__builtin_expect(last->region != va >> L1_SHIFT || last->l4 != l4, 0))
+        return pagetable_walk_anew(last, l4, va);
+    if (slot == NULL)
+        __builtin_unreachable(); /* which spares the callers' question */
+    return slot;
 }
 
 /* Take every type and reference that a dying domain's page tables hold
@@ -249,24 +331,6 @@ bool domain_pages_relinquish(struct domain *d);
  * now on: as pagetable_get().  Takes pt_lock. */
 int mmu_set_base(struct vcpu *v, mfn_t *base, mfn_t mfn);
 
-/*
- * Grant mappings (hv/grant.c).  The PTE's reference is the grant's: the
- * caller has taken reference (and type WRITABLE, if writable) of the frame,
- * and an explicit unmap gives them back to the caller; if the guest
- * overwrites the PTE itself, the PTE's put drops them.  Return GNTST_*.
- *
- * @addr: a virtual address of the current guest, or with contains_pte the
- * machine address of the PTE.  *@pte_maddr: where the PTE stands.
- */
-int16_t mmu_grant_map(struct vcpu *v, uint64_t addr, bool contains_pte,
-                      uint64_t pte, uint64_t *pte_maddr);
-/* The PTE must map @mfn with the RW bit equal to @writable, else
- * GNTST_general_error and nothing changes.  @new_addr: 0, or the virtual
- * address whose PTE moves here (unmap_and_replace).  On success no CPU keeps
- * the old translation.  Both take pt_lock. */
-int16_t mmu_grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
-                        mfn_t mfn, bool writable, uint64_t new_addr);
-
 /* ---- hooks of this module: the machine, or a host test. ---- */
 
 /* No CPU keeps a stale translation made by the tables of @d. */
@@ -275,7 +339,5 @@ void tlb_flush_domain(struct domain *d);
 void tlb_flush_domain_page(struct domain *d, uint64_t va);
 /* Fill slots 256-271 of a guest L4 that has just been validated. */
 void pagetable_install_hv_slots(uint64_t *l4, struct domain *d);
-/* Why a call is being refused (hv/refused.h); text is static. */
-void refuse_reason(const char *text);
 
 #endif

@@ -53,7 +53,7 @@ static int l1_get(const struct domain *d, uint64_t entry)
 
     if (!page_get(page, d))
         return refuse(-EBUSY, "an L1 entry maps a frame of somebody else");
-    if (!(entry & PTE_RW) || page_get_type(page, PAGE_WRITABLE) == 0)
+    if (!(entry & PTE_RW) || page_get_writable(page) == 0)
         return 0;
 
     page_put(page);
@@ -226,6 +226,7 @@ static int table_clear(struct page *page, int *budget)
     int rc = 0;
 
     write_once(&page->type, read_once(&page->type) & ~PAGE_VALIDATED);
+    page->owner->walk.l4 = 0;
     for (unsigned int n = taken(page); n && !rc; n--)
         rc = *budget > 0 ? entry_drop(page, n - 1, budget) : -ERESTART;
     return rc;
@@ -411,6 +412,7 @@ static int upper_set(struct domain *d, unsigned int level, uint64_t *slot,
     if (rc)
         return rc;
     entry_store(slot, entry_adjust(entry), preserve_ad);
+    d->walk.l4 = 0;
     if (old & PTE_PRESENT)
         pagetable_put(page_of(pte_frame(old)));
 
@@ -467,9 +469,9 @@ static inline uint64_t *entry_of(mfn_t table, uint64_t va, unsigned int level)
     return (uint64_t *)mfn_to_virt(table) + pt_index(va, level);
 }
 
-/* The L1 entry of @va under this L4, or NULL.  Upper entries of validated
- * tables lead to validated tables, so being present is all that is asked. */
-static inline uint64_t *walk(mfn_t l4, uint64_t va)
+/* Upper entries of validated tables lead to validated tables, so being
+ * present is all that is asked. */
+uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va)
 {
     if (!guest_address_ok(va))
         return NULL;
@@ -489,16 +491,22 @@ static inline uint64_t *walk(mfn_t l4, uint64_t va)
     return l2e & PTE_PRESENT ? entry_of(pte_frame(l2e), va, 1) : NULL;
 }
 
-uint64_t *pagetable_walk_from(mfn_t l4, uint64_t va)
-{
-    return walk(l4, va);
-}
-
 uint64_t *pagetable_walk(const struct vcpu *v, uint64_t va)
 {
     mfn_t l4 = v->arch.kernel_mode ? v->arch.kernel_table : v->arch.user_table;
 
-    return l4 ? walk(l4, va) : NULL;
+    return l4 ? pagetable_walk_from(l4, va) : NULL;
+}
+
+uint64_t *pagetable_walk_anew(struct pagetable_walk *last, mfn_t l4,
+                              uint64_t va)
+{
+    uint64_t *slot = pagetable_walk_from(l4, va);
+
+    if (slot)
+        *last = (struct pagetable_walk){ l4, va >> L1_SHIFT,
+                                         slot - pt_index(va, 1) };
+    return slot;
 }
 
 int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry)
@@ -507,7 +515,7 @@ int pagetable_set_va(struct vcpu *v, uint64_t va, uint64_t entry)
     int rc = -EINVAL;
 
     spin_lock(&d->pt_lock);
-    uint64_t *slot = walk(v->arch.kernel_table, va);
+    uint64_t *slot = pagetable_walk_again(&d->walk, v->arch.kernel_table, va);
 
     if (slot)
         rc = l1_set(d, slot, entry, false);

@@ -95,38 +95,49 @@ void spin_relax(void)
     smp_serve();
 }
 
-static void flush_others(struct domain *d)
+static void ask_flush(unsigned int target, uint64_t me)
 {
-    uint64_t me = this_cpu()->bit;
-    uint64_t targets = load_seq_cst(&d->cpu_mask) & ~me;
+    struct cpu *c = cpus[target];
 
-    for (uint64_t left = targets; left; left &= left - 1) {
-        struct cpu *c = cpus[__builtin_ctzll(left)];
+    __atomic_fetch_and(&c->flush_done, ~me, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&c->flush_wanted, me, __ATOMIC_SEQ_CST);
+    apic_send(c->apic_id, VECTOR_SERVE);
+}
 
-        atomic_and(&c->flush_done, ~me);
-        atomic_or(&c->flush_wanted, me);
-        apic_send(c->apic_id, VECTOR_SERVE);
-    }
+static __attribute__((noinline)) void ask_others(uint64_t me, uint64_t targets)
+{
+    for (uint64_t left = targets; left; left &= left - 1)
+        ask_flush((unsigned int)__builtin_ctzll(left), me);
     for (uint64_t left = targets; left; left &= left - 1)
         while (!(load_acquire(&cpus[__builtin_ctzll(left)]->flush_done) & me))
             spin_relax();
+}
+
+static inline void flush_others(const struct cpu *own, struct domain *d)
+{
+    uint64_t targets = load_seq_cst(&d->cpu_mask) & ~own->bit;
+
+    if (targets)
+        ask_others(own->bit, targets);
 }
 
 void tlb_flush_domain(struct domain *d)
 {
     struct cpu *c = this_cpu();
 
-    if (c->current && c->current->domain == d)
+    if (c->tables_of == d)
         write_cr3(c->cr3);
-    flush_others(d);
+    flush_others(c, d);
 }
 
 /* A page here; the others, who are rarer, flush all. */
 void tlb_flush_domain_page(struct domain *d, uint64_t va)
 {
-    if (current_vcpu() && current_vcpu()->domain == d)
+    struct cpu *c = this_cpu();
+
+    if (c->tables_of == d)
         invlpg(va);
-    flush_others(d);
+    flush_others(c, d);
 }
 
 /* ---- Parking: others come to rest on their way out, holding nothing. ---- */

@@ -39,12 +39,13 @@ char *directmap = arena[0];
 struct page *frame_table = frames;
 mfn_t max_mfn = NR_FRAMES;
 uint64_t *m2p = m2p_words;
+struct domain *domain_by_id[DOMID_FIRST_RESERVED];
 
 struct test_domain {
     struct domain d;
     struct vcpu v;
     mfn_t own[NR_OWN];
-    mfn_t l1;
+    mfn_t l1; /* of the addresses VA(0) to VA(511); 0: taken apart */
     bool gone;
 };
 
@@ -96,11 +97,6 @@ static struct domain *ref(struct domain *d)
     return d;
 }
 
-struct domain *domain_get(uint16_t id)
-{
-    return id < NR_DOMAINS && !world[id].gone ? ref(dom(id)) : NULL;
-}
-
 struct domain *domain_next(uint16_t id)
 {
     for (; id < NR_DOMAINS; id++)
@@ -123,13 +119,19 @@ void domain_put(struct domain *d)
         return;
     grant_domain_destroy(d);
     world[d->id].gone = true;
+    domain_by_id[d->id] = NULL;
 }
 
 /* ---- The machine. ---- */
 
+static unsigned int flushes;
+static void (*on_flush)(struct domain *d);
+
 void tlb_flush_domain(struct domain *d)
 {
-    (void)d;
+    atomic_add_return(&flushes, 1);
+    if (on_flush != NULL)
+        on_flush(d);
 }
 
 void pagetable_install_hv_slots(uint64_t *l4, struct domain *d)
@@ -143,19 +145,8 @@ static uint64_t *l1_of(struct domain *d)
     return mfn_to_virt(world[d->id].l1);
 }
 
-static uint64_t *slot_of(struct domain *d, uint64_t addr, bool contains_pte)
-{
-    uint64_t l1 = world[d->id].l1 << PAGE_SHIFT;
-
-    if (contains_pte && addr % 8 == 0 && addr - l1 < PAGE_SIZE)
-        return &l1_of(d)[(addr - l1) / 8];
-    if (!contains_pte && addr - VA(0) < 512 * PAGE_SIZE)
-        return &l1_of(d)[(addr - VA(0)) / PAGE_SIZE];
-    return NULL;
-}
-
 /* Store a PTE, with what the old one referred to dropped. */
-static void store(uint64_t *slot, uint64_t pte)
+static inline void store(uint64_t *slot, uint64_t pte)
 {
     uint64_t old = *slot;
     struct page *page = page_of(old << 1 >> (PAGE_SHIFT + 1));
@@ -168,54 +159,6 @@ static void store(uint64_t *slot, uint64_t pte)
     page_put(page);
 }
 
-int16_t mmu_grant_map(struct vcpu *v, uint64_t addr, bool contains_pte,
-                      uint64_t pte, uint64_t *pte_maddr)
-{
-    uint64_t *slot = slot_of(v->domain, addr, contains_pte);
-
-    if (slot == NULL)
-        return GNTST_general_error;
-    spin_lock(&v->domain->pt_lock);
-    store(slot, pte);
-    *pte_maddr = (uint64_t)((char *)slot - directmap);
-    spin_unlock(&v->domain->pt_lock);
-
-    return GNTST_okay;
-}
-
-static int16_t unmap_slot(uint64_t *slot, mfn_t mfn, bool writable,
-                          uint64_t *from)
-{
-    uint64_t pte = *slot;
-
-    if (!(pte & PTE_P) || !(pte & PTE_W) != !writable ||
-        (pte << 1 >> (PAGE_SHIFT + 1)) != mfn)
-        return GNTST_general_error;
-    *slot = 0; /* the references go back to the caller */
-    if (from != NULL) {
-        *slot = *from;
-        *from = 0;
-    }
-    return GNTST_okay;
-}
-
-int16_t mmu_grant_unmap(struct vcpu *v, uint64_t addr, bool contains_pte,
-                        mfn_t mfn, bool writable, uint64_t new_addr)
-{
-    uint64_t *slot = slot_of(v->domain, addr, contains_pte), *from = NULL;
-    int16_t status;
-
-    if (new_addr != 0)
-        from = slot_of(v->domain, new_addr, false);
-    if (slot == NULL || (new_addr != 0 && from == NULL))
-        return GNTST_general_error;
-    spin_lock(&v->domain->pt_lock);
-    status = unmap_slot(slot, mfn, writable, from);
-    spin_unlock(&v->domain->pt_lock);
-
-    return status;
-}
-
 /* ---- Guest memory, and being interrupted. ---- */
 
 static int copies_out_left = -1;    /* that succeed; -1: all */
@@ -224,17 +167,21 @@ static unsigned int preempt_asked;
 static __thread void *continue_arg;
 static __thread unsigned int continue_count;
 
-bool guest_range_ok(const void *addr, size_t size)
-{
-    return (uintptr_t)addr + size >= (uintptr_t)addr;
-}
+static const char *absent; /* a byte that nobody can read */
 
 int guest_copy_from(void *dst, const void *src, size_t size)
 {
-    if ((uintptr_t)src < PAGE_SIZE)
+    const char *from = src;
+
+    if ((uintptr_t)src < PAGE_SIZE || (absent >= from && absent < from + size))
         return -EFAULT;
     memcpy(dst, src, size);
     return 0;
+}
+
+int guest_copy_from8(void *dst, const void *src, size_t n)
+{
+    return guest_copy_from(dst, src, 8 * n);
 }
 
 int guest_copy_to(void *dst, const void *src, size_t size)
@@ -247,14 +194,20 @@ int guest_copy_to(void *dst, const void *src, size_t size)
     return 0;
 }
 
+int guest_copy_to8(void *dst, const void *src, size_t n)
+{
+    return guest_copy_to(dst, src, 8 * n);
+}
+
 int guest_copy_to_offset(void *array, uint64_t index, const void *src,
                          size_t size)
 {
     return guest_copy_to((char *)array + index * size, src, size);
 }
 
-bool hypercall_preempt_check(void)
+bool hypercall_preempt_check(unsigned int steps)
 {
+    (void)steps;
     return preempt_period != 0 && ++preempt_asked % preempt_period == 0;
 }
 
@@ -288,7 +241,7 @@ static uint32_t expected_refs[NR_FRAMES], expected_uses[NR_FRAMES];
 void page_audit_expect(mfn_t mfn, uint64_t type)
 {
     expected_refs[mfn]++;
-    if (type == PAGE_WRITABLE)
+    if (type != PAGE_NONE)
         expected_uses[mfn]++;
 }
 
@@ -329,16 +282,52 @@ static unsigned int world_audit(void)
         if (world[n].gone)
             continue;
         (void)grant_audit(dom(n));
-        for (unsigned int i = 0; world[n].l1 != 0 && i < 512; i++)
-            if (l1_of(dom(n))[i] & PTE_P)
-                page_audit_expect(l1_of(dom(n))[i] << 1 >> (PAGE_SHIFT + 1),
-                                  l1_of(dom(n))[i] & PTE_W ? PAGE_WRITABLE
-                                                           : PAGE_NONE);
+        (void)pagetable_audit(dom(n));
     }
     return differences + audit_frames();
 }
 
 /* ---- Begin and end. ---- */
+
+/* Its page tables: one of each level. */
+static void make_tables(struct test_domain *t)
+{
+    struct domain *d = &t->d;
+    mfn_t table = t->l1 = mfn_of(domain_page_alloc(d));
+
+    for (unsigned int level = 2; level <= 4; level++) {
+        mfn_t above = mfn_of(domain_page_alloc(d));
+
+        ((uint64_t *)mfn_to_virt(above))[pt_index(VA(0), level)] =
+            table << PAGE_SHIFT | PTE_P | PTE_W;
+        table = above;
+    }
+    if (pagetable_pin(d, table, 4) != 0)
+        abort();
+    t->v.arch.kernel_table = table;
+    t->v.arch.kernel_mode = true;
+}
+
+static void make_domain(unsigned int n)
+{
+    struct domain *d = dom(n);
+
+    d->id = DOM_ID(n);
+    d->generation = 100 + n;
+    d->privileged = n == 0;
+    d->state = DOMAIN_RUNNING;
+    d->refs = 1;
+    d->max_pages = NR_FRAMES;
+    d->nr_vcpus = 1;
+    d->vcpu[0] = &world[n].v;
+    world[n].v.domain = d;
+    domain_by_id[n] = d;
+    if (grant_domain_init(d) != 0)
+        abort();
+    for (unsigned int i = 0; i < NR_OWN; i++)
+        world[n].own[i] = mfn_of(domain_page_alloc(d));
+    make_tables(&world[n]);
+}
 
 static void world_begin(void)
 {
@@ -348,25 +337,11 @@ static void world_begin(void)
     alloc_add_range(FIRST_RAM, NR_FRAMES);
     baseline = alloc_free_pages();
     copies_out_left = -1;
+    absent = NULL;
     preempt_period = 0;
-    for (unsigned int n = 0; n < NR_DOMAINS; n++) {
-        struct domain *d = dom(n);
-
-        d->id = DOM_ID(n);
-        d->generation = 100 + n;
-        d->privileged = n == 0;
-        d->state = DOMAIN_RUNNING;
-        d->refs = 1;
-        d->max_pages = NR_FRAMES;
-        d->nr_vcpus = 1;
-        d->vcpu[0] = &world[n].v;
-        world[n].v.domain = d;
-        if (grant_domain_init(d) != 0)
-            abort();
-        for (unsigned int i = 0; i < NR_OWN; i++)
-            world[n].own[i] = mfn_of(domain_page_alloc(d));
-        world[n].l1 = mfn_of(domain_page_alloc(d));
-    }
+    on_flush = NULL;
+    for (unsigned int n = 0; n < NR_DOMAINS; n++)
+        make_domain(n);
 }
 
 /* As domain_destroy() does it. */
@@ -375,8 +350,6 @@ static void destroy(unsigned int n)
     struct domain *d = dom(n);
 
     d->state = DOMAIN_DYING;
-    for (unsigned int i = 0; i < 512; i++)
-        store(&l1_of(d)[i], 0);
     world[n].l1 = 0;
     while (!domain_pages_relinquish(d))
         ;

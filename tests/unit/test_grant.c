@@ -654,6 +654,115 @@ START_TEST(E9_no_memory_for_a_record)
 }
 END_TEST
 
+/* 32 maps of one entry, from VA(0) on, and their handles. */
+static struct gnttab_map_grant_ref many[40];
+static struct gnttab_unmap_grant_ref ends[40];
+
+static long map_many(unsigned int n)
+{
+    permit(1, 9, 2, 0, 0);
+    for (uint32_t i = 0; i < n; i++)
+        many[i] = (struct gnttab_map_grant_ref){ .host_addr = VA(i),
+                                                 .flags = HOST,
+                                                 .ref = 9,
+                                                 .dom = DOM_ID(1),
+                                                 .status = 77 };
+    return grant_op(2, GNTTABOP_map_grant_ref, many, n);
+}
+
+static long unmap_many(unsigned int n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        ends[i] = (struct gnttab_unmap_grant_ref){ .host_addr = VA(i),
+                                                   .handle = many[i].handle,
+                                                   .status = 77 };
+    return grant_op(2, GNTTABOP_unmap_grant_ref, ends, n);
+}
+
+/* What a TLB may hold is still in use when it is flushed. */
+static void look_at_flush(struct domain *d)
+{
+    ck_assert_ptr_eq(d, dom(2));
+    ck_assert(in_use(1, 9));
+    ck_assert_uint_eq(refs_of(world[1].own[0]), 33);
+    for (unsigned int i = 0; i < 32; i++)
+        ck_assert_uint_eq(pte_of(2, i), 0);
+}
+
+START_TEST(a_batch_is_flushed_once_before_anything_is_given_back)
+{
+    ck_assert_int_eq(map_many(32), 0);
+    flushes = 0;
+    on_flush = look_at_flush;
+    ck_assert_int_eq(unmap_many(32), 0);
+    on_flush = NULL;
+    ck_assert_uint_eq(flushes, 1);
+    ck_assert(!in_use(1, 9));
+    ck_assert_uint_eq(refs_of(world[1].own[0]), 1);
+    ck_assert_uint_eq(world_audit(), 0);
+}
+END_TEST
+
+/* A handle twice in one batch: all of it, and each half by itself. */
+START_TEST(one_batch_may_name_a_mapping_twice)
+{
+    struct gnttab_unmap_grant_ref op[3] = { 0 };
+    struct gnttab_map_grant_ref m;
+
+    permit(1, 9, 2, 0, 0);
+    for (unsigned int order = 0; order < 3; order++) {
+        m = map(2, 0, HOST | DEV, 1, 9);
+        for (unsigned int i = 0; i < 3; i++) {
+            op[i].handle = m.handle;
+            op[i].host_addr = i == order ? VA(0) : 0;
+            op[i].dev_bus_addr = i == (order + 1) % 3 ? m.dev_bus_addr : 0;
+        }
+        ck_assert_int_eq(grant_op(2, GNTTABOP_unmap_grant_ref, op, 3), 0);
+        /* The third names nothing, and may come when all is gone. */
+        ck_assert_int_eq(op[order].status, GNTST_okay);
+        ck_assert_int_eq(op[(order + 1) % 3].status, GNTST_okay);
+        ck_assert_int_eq(op[2].status,
+                         order == 0 ? GNTST_bad_handle : GNTST_okay);
+        ck_assert_uint_eq(dom(2)->grants->maptrack_used, 0);
+        ck_assert_uint_eq(world_audit(), 0);
+    }
+    m = map(2, 0, HOST, 1, 9);
+    op[0].host_addr = op[1].host_addr = VA(0);
+    op[0].handle = op[1].handle = m.handle;
+    ck_assert_int_eq(grant_op(2, GNTTABOP_unmap_grant_ref, op, 2), 0);
+    ck_assert_int_eq(op[0].status, GNTST_okay);
+    ck_assert_int_eq(op[1].status, GNTST_bad_handle);
+    ck_assert_uint_eq(world_audit(), 0);
+}
+END_TEST
+
+START_TEST(a_batch_is_done_as_far_as_its_items_are_there)
+{
+    for (unsigned int n = 0; n < 40; n++) {
+        absent = (char *)&many[n] + 5;
+        ck_assert_int_eq(map_many(40), -EFAULT);
+        for (unsigned int i = 0; i < 40; i++)
+            ck_assert_int_eq(many[i].status, i < n ? GNTST_okay : 77);
+        ck_assert_uint_eq(dom(2)->grants->maptrack_used, n);
+        absent = NULL;
+        ck_assert_int_eq(unmap_many(n), 0);
+        ck_assert_uint_eq(dom(2)->grants->maptrack_used, 0);
+    }
+    ck_assert_uint_eq(world_audit(), 0);
+}
+END_TEST
+
+START_TEST(mappings_whose_handles_cannot_be_told_are_undone)
+{
+    copies_out_left = 0;
+    ck_assert_int_eq(map_many(20), -EFAULT);
+    copies_out_left = -1;
+    ck_assert(!in_use(1, 9));
+    ck_assert_uint_eq(dom(2)->grants->maptrack_used, 0);
+    ck_assert_uint_eq(world_audit(), 0);
+}
+END_TEST
+
 START_TEST(a_batch_stops_nowhere_on_a_bad_item)
 {
     struct gnttab_map_grant_ref op[32];
@@ -1226,6 +1335,10 @@ int main(void)
     tcase_add_test(tests, a_mapping_whose_handle_cannot_be_told_is_undone);
     tcase_add_test(tests, handles_run_out_and_come_back);
     tcase_add_test(tests, E9_no_memory_for_a_record);
+    tcase_add_test(tests, a_batch_is_flushed_once_before_anything_is_given_back);
+    tcase_add_test(tests, one_batch_may_name_a_mapping_twice);
+    tcase_add_test(tests, a_batch_is_done_as_far_as_its_items_are_there);
+    tcase_add_test(tests, mappings_whose_handles_cannot_be_told_are_undone);
     tcase_add_test(tests, a_batch_stops_nowhere_on_a_bad_item);
     tcase_add_test(tests, copies_between_grants_and_own_frames);
     tcase_add_test(tests, self_is_a_domain_also_for_grants);

@@ -10,6 +10,7 @@
 #include "tests/unit/machine.h"
 
 #include "hv/x86/descriptor.h"
+#include "hv/x86/mmu_grant.h"
 
 #include <xen/grant_table.h>
 
@@ -1232,6 +1233,21 @@ END_TEST
 #define GRANT_VA  (TREE_VA + 16 * PAGE_SIZE) /* nothing is mapped there */
 #define OTHER_VA  (TREE_VA + 17 * PAGE_SIZE)
 
+static bool entry_put(struct vcpu *mapper, uint64_t addr, bool contains_pte,
+                      uint64_t pte, uint64_t *maddr)
+{
+    return mmu_grant_map(mapper, mapper->domain, addr, contains_pte, pte,
+                         maddr);
+}
+
+/* As mmu_grant_unmap(), for an entry of @mfn. */
+static bool entry_take(struct vcpu *mapper, uint64_t addr, bool contains_pte,
+                       mfn_t mfn, bool writable, uint64_t new_addr)
+{
+    return mmu_grant_unmap(mapper, mapper->domain, addr, contains_pte,
+                           entry(mfn, writable ? PTE_RW : 0), new_addr);
+}
+
 /* @mapper maps a frame of the other domain; its machine address. */
 static uint64_t grant_map(struct vcpu *mapper, struct domain *owner, mfn_t mfn,
                           uint64_t va, bool writable)
@@ -1242,8 +1258,7 @@ static uint64_t grant_map(struct vcpu *mapper, struct domain *owner, mfn_t mfn,
         ck_assert_int_eq(use(owner, mfn, PAGE_WRITABLE), 0);
     else
         ck_assert(page_get(page_of(mfn), owner));
-    ck_assert_int_eq(mmu_grant_map(mapper, va, false, entry(mfn, rw), &maddr),
-                     GNTST_okay);
+    ck_assert(entry_put(mapper, va, false, entry(mfn, rw), &maddr));
     return maddr;
 }
 
@@ -1262,27 +1277,19 @@ START_TEST(grant_entry_comes_and_goes)
     uint64_t *slot = &table_of(t.table[1])[pt_index(GRANT_VA, 1)];
     uint64_t maddr = grant_map(&vcpu_b, &dom_a, mfn, GRANT_VA, _i);
 
-    ck_assert_uint_eq(*slot, entry(mfn, PTE_USER | (_i ? PTE_RW : 0)));
+    ck_assert_uint_eq(*slot, entry(mfn, _i ? PTE_RW : 0));
     ck_assert_ptr_eq(directmap + maddr, slot);
     recount();
-    flushed.slot = slot;
-    flushed.entry = 1;
-    ck_assert_int_eq(mmu_grant_unmap(&vcpu_b, GRANT_VA, false, mfn, _i, 0),
-                     GNTST_okay);
+    ck_assert(entry_take(&vcpu_b, GRANT_VA, false, mfn, _i, 0));
     ck_assert_uint_eq(*slot, 0);
-    ck_assert_uint_eq(flushed.entry, 0);
-    ck_assert_ptr_eq(flushed.domain, &dom_b);
     grant_put(mfn, _i);
     recount();
 
     /* The same by the entry's machine address. */
     ck_assert(page_get(page_of(mfn), &dom_a));
-    ck_assert_int_eq(mmu_grant_map(&vcpu_b, maddr, true, entry(mfn, 0),
-                                   &maddr),
-                     GNTST_okay);
+    ck_assert(entry_put(&vcpu_b, maddr, true, entry(mfn, 0), &maddr));
     ck_assert_ptr_eq(directmap + maddr, slot);
-    ck_assert_int_eq(mmu_grant_unmap(&vcpu_b, maddr, true, mfn, false, 0),
-                     GNTST_okay);
+    ck_assert(entry_take(&vcpu_b, maddr, true, mfn, false, 0));
     grant_put(mfn, false);
     recount();
 }
@@ -1329,13 +1336,12 @@ START_TEST(grant_unmap_compares_the_entry)
     };
 
     for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        ck_assert_msg(mmu_grant_unmap(&vcpu_b, wrong[i].addr,
-                                      wrong[i].contains_pte, wrong[i].mfn,
-                                      wrong[i].writable, wrong[i].new_addr) ==
-                          GNTST_general_error,
+        ck_assert_msg(!entry_take(&vcpu_b, wrong[i].addr, wrong[i].contains_pte,
+                                  wrong[i].mfn, wrong[i].writable,
+                                  wrong[i].new_addr),
                       "case %u", i);
         ck_assert_uint_eq(*(uint64_t *)(directmap + maddr),
-                          entry(mfn, PTE_RW | PTE_USER));
+                          entry(mfn, PTE_RW));
         recount();
     }
     ck_assert_uint_eq(table_of(t.table[1])[TREE_L1],
@@ -1355,12 +1361,9 @@ START_TEST(grant_entry_needs_an_own_l1)
     uint64_t maddr, e = entry(mine.data[1], 0);
 
     for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        ck_assert_int_eq(mmu_grant_map(&vcpu_b, bad[i], true, e, &maddr),
-                         GNTST_general_error);
-    ck_assert_int_eq(mmu_grant_map(&vcpu_b, HV_START, false, e, &maddr),
-                     GNTST_general_error);
-    ck_assert_int_eq(mmu_grant_map(&vcpu_b, 0, false, e, &maddr),
-                     GNTST_general_error);
+        ck_assert(!entry_put(&vcpu_b, bad[i], true, e, &maddr));
+    ck_assert(!entry_put(&vcpu_b, HV_START, false, e, &maddr));
+    ck_assert(!entry_put(&vcpu_b, 0, false, e, &maddr));
     recount();
 }
 END_TEST
@@ -1373,9 +1376,7 @@ START_TEST(grant_entry_is_replaced_by_another)
     uint64_t *l1 = table_of(t.table[1]);
 
     grant_map(&vcpu_b, &dom_a, mfn, GRANT_VA, true);
-    ck_assert_int_eq(mmu_grant_unmap(&vcpu_b, GRANT_VA, false, mfn, true,
-                                     TREE_VA),
-                     GNTST_okay);
+    ck_assert(entry_take(&vcpu_b, GRANT_VA, false, mfn, true, TREE_VA));
     grant_put(mfn, true);
     ck_assert_uint_eq(l1[pt_index(GRANT_VA, 1)],
                       entry(t.data[0], PTE_RW | PTE_USER));
@@ -1415,6 +1416,66 @@ START_TEST(walk_finds_only_the_guests_own)
                                       entry(t.table[2], PTE_RW)),
                      -EBUSY);
     ck_assert(!spin_is_locked(&dom_a.pt_lock));
+    recount();
+}
+END_TEST
+
+/* What the walk that remembers says is what a walk says. */
+static void check_walk(struct domain *d, mfn_t l4)
+{
+    uint64_t *slot = pagetable_walk_again(&d->walk, l4, TREE_VA);
+
+    ck_assert_ptr_eq(slot, pagetable_walk_from(l4, TREE_VA));
+    ck_assert_ptr_eq(pagetable_walk_again(&d->walk, l4, TREE_VA), slot);
+}
+
+/* M7: an entry of any level changes, and the way to L1 with it. */
+START_TEST(a_walk_is_forgotten_when_its_way_changes)
+{
+    struct tree t = tree_pinned(&dom_a), other = tree_new(&dom_a);
+    unsigned int level = (unsigned int)_i;
+    mfn_t below = other.table[level - 1];
+
+    ck_assert_int_eq(pin(&dom_a, below, level - 1), 0);
+    check_walk(&dom_a, t.table[4]);
+    ck_assert_int_eq(set(&vcpu_a, t.table[level], pt_index(TREE_VA, level),
+                         entry(below, PTE_RW)),
+                     0);
+    check_walk(&dom_a, t.table[4]);
+    ck_assert_ptr_eq(pagetable_walk_from(t.table[4], TREE_VA),
+                     &table_of(other.table[1])[TREE_L1]);
+    ck_assert_int_eq(set(&vcpu_a, t.table[level], pt_index(TREE_VA, level), 0),
+                     0);
+    check_walk(&dom_a, t.table[4]);
+    recount();
+}
+END_TEST
+
+/* The frames of a tree that is no more serve again, linked otherwise. */
+START_TEST(a_walk_is_forgotten_when_its_tables_end)
+{
+    struct tree t = tree_pinned(&dom_a);
+
+    check_walk(&dom_a, t.table[4]);
+    ck_assert_int_eq(unpin(&dom_a, t.table[4]), 0);
+    table_of(t.table[2])[pt_index(TREE_VA, 2)] = 0;
+    ck_assert_int_eq(pin(&dom_a, t.table[4], 4), 0);
+    check_walk(&dom_a, t.table[4]);
+    ck_assert_ptr_null(pagetable_walk_from(t.table[4], TREE_VA));
+    recount();
+}
+END_TEST
+
+START_TEST(a_walk_is_remembered_for_its_own_root)
+{
+    struct tree one = tree_pinned(&dom_a), two = tree_pinned(&dom_a);
+
+    for (unsigned int i = 0; i < 3; i++) {
+        check_walk(&dom_a, one.table[4]);
+        check_walk(&dom_a, two.table[4]);
+    }
+    ck_assert_ptr_null(pagetable_walk_again(&dom_a.walk, two.table[4],
+                                            TREE_VA | 1ULL << 47));
     recount();
 }
 END_TEST
@@ -1705,6 +1766,9 @@ static TCase *table_cases(void)
     tcase_add_test(c, pin_is_one_and_only_ones_own);
     tcase_add_test(c, M25_loaded_base_survives_unpin_and_release);
     tcase_add_test(c, walk_finds_only_the_guests_own);
+    tcase_add_loop_test(c, a_walk_is_forgotten_when_its_way_changes, 2, 5);
+    tcase_add_test(c, a_walk_is_forgotten_when_its_tables_end);
+    tcase_add_test(c, a_walk_is_remembered_for_its_own_root);
     tcase_add_loop_test(c, descriptor_is_adjusted_or_refused, 0,
                         sizeof(descriptors) / sizeof(descriptors[0]));
     tcase_add_test(c, descriptor_page_is_validated_and_read_only);
