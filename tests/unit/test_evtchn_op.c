@@ -20,6 +20,13 @@ void refuse_argument(uint64_t argument)
     shown = argument;
 }
 
+struct domain *domain_get(uint16_t id)
+{
+    struct domain *d = domain_find(id);
+
+    return d && domain_hold(d) ? d : NULL;
+}
+
 /* No port here has a limit. */
 stime_t now(void)
 {
