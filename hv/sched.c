@@ -373,8 +373,10 @@ void sched_refill(struct vcpu *v)
 
 void sched_wait_off_cpu(const struct vcpu *v)
 {
-    while (load_acquire(&v->sched.on_cpu))
+    while (load_acquire(&v->sched.on_cpu)) {
+        smp_park_here(); /* it may be the one that waits for us to rest */
         spin_relax();
+    }
 }
 
 /* While it is paused and its state saved it may be given to any CPU: it is in

@@ -103,7 +103,8 @@ void sched_yield(void);
 
 void sched_pause(struct vcpu *v);
 void sched_unpause(struct vcpu *v);
-/* A vCPU that is paused, and not the current one, has left its CPU. */
+/* A vCPU that is paused, and not the current one, has left its CPU.  This CPU
+ * may come to rest meanwhile (smp.h), so the caller holds no lock. */
 void sched_wait_off_cpu(const struct vcpu *v);
 
 /* Lock the queue that a vCPU is in, or would be, and return it. */
