@@ -102,8 +102,12 @@ struct sched_queue *sched_lock_queue_of(const struct vcpu *v)
     }
 }
 
+/* Its queue's lock is held.  One that is woken before it has left its CPU has
+ * run until now. */
 static void set_state_at(struct vcpu *v, uint8_t state, uint64_t stamp)
 {
+    if (v->sched.on_cpu)
+        v->sched.cpu_time += stamp - v->sched.since;
     v->sched.state = state;
     v->sched.since = stamp;
 }
@@ -448,8 +452,7 @@ static inline struct vcpu *pick(struct cpu *c, struct vcpu *prev,
 
     spin_lock(&c->queue.lock);
     if (prev) {
-        prev->sched.cpu_time += stamp - prev->sched.since;
-        prev->sched.since = stamp;
+        set_state_at(prev, prev->sched.state, stamp);
         if (prev->sched.state == BELFRY_VCPU_RUNNING)
             put_back(&c->queue, prev);
     }
