@@ -61,8 +61,10 @@ $(B)/hv/belfry.lds: hv/x86/belfry.lds.S hv/x86/layout.h
 	@mkdir -p $(@D)
 	gcc -E -P -x c -I. -D__LINKER__ $< -o $@
 
-# Called with the guest's registers saved, and free for its use.
+# Called with the guest's registers saved, and free for its use (gcc's flag).
+ifeq ($(findstring clang,$(CC)),)
 $(B)/hv/hv/x86/handoff.o: HVFLAGS += $(patsubst %,-fcall-used-%,rbx r12 r13 r14 r15)
+endif
 
 # Programs are linked twice: the second time with the list of the functions of
 # the first result, $(1), as $(1).symbols.o, for backtraces.
