@@ -163,8 +163,6 @@ int call_make(struct call_caller *c, const void *request, size_t size,
         error = reason_to_end(c, woken, deadline);
         if (error)
             return give_up(c, error, asked_at, ending);
-        if (load_acquire(&c->page->answered) == c->generation - 1)
-            c->late += c->generation > 1; /* rung for an earlier call */
     }
 }
 

@@ -116,7 +116,7 @@ struct call_caller {
     uint64_t generation;
     bool faulty;          /* sticky */
     bool cancelled;       /* atomic */
-    uint64_t calls, late; /* answers that came for nobody */
+    uint64_t calls;
 };
 
 /* @page is zeroed, or has been left by another caller: its generations go on
