@@ -115,7 +115,7 @@ static int take_record(struct evtchn_domain *d, struct evtchn *chn)
         chn->limit = l;
         return 0;
     }
-    return refuse(-ENOSPC, chn->port, "64 ports of the domain have limits");
+    return refuse(-ENOSPC, chn->port, "no more ports of the domain can have limits");
 }
 
 int evtchn_limit_set(struct evtchn_domain *d, struct evtchn *chn,

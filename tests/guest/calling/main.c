@@ -68,7 +68,7 @@ static long work(void *data, const void *request, size_t size, void *answer)
     case CALL_BACK:
         (void)call_back();
         break;
-    case SPIN: /* for so long; says at which priority it ran */
+    case SPIN: /* for so long */
         for (uint64_t end = clock_now() + r->number; clock_now() < end;)
             ;
         break;
@@ -220,8 +220,8 @@ static void priority_is_lent(void)
     child_destroy(&spinner);
 }
 
-/* It spins first: without lending the server would not run at all. */
-static void a_starved_server_is_named(void)
+/* It is kept from its CPU already when it is called. */
+static void a_starved_server_is_lent_the_cpu(void)
 {
     struct child spinner;
     struct belfry_machine machine;
@@ -342,7 +342,7 @@ static void while_it_lives(void)
     a_late_answer_is_dropped();
     a_ring_of_calls_is_refused();
     priority_is_lent();
-    a_starved_server_is_named();
+    a_starved_server_is_lent_the_cpu();
     a_paused_server_is_found_out();
     a_deadline_in_the_past_lets_nobody_wait();
     the_wrong_ports_are_refused();
