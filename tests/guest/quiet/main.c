@@ -5,6 +5,7 @@
 #include "tests/guest/parent.h"
 
 #define BAD_CALLS 200000u
+#define NOT_A_CALL 43u /* and the four after it: numbers of no hypercall */
 #define MAX_LINES 30u
 #define A_SECOND  12u  /* lines that are allowed */
 #define LOOK      200u /* calls: before the log has gone round */
@@ -40,7 +41,7 @@ static void bad_call(unsigned int i)
         hypercall_update_va_mapping((void *)HYPERVISOR_VIRT_START, 7, 0);
         break;
     case 2:
-        hypercall(50 + i % 5, 0, 0, 0, 0, 0);
+        hypercall(NOT_A_CALL + i % 5, 0, 0, 0, 0, 0);
         break;
     default:
         hypercall_xen_version(2, (void *)8);
