@@ -96,6 +96,7 @@ void evtchn_limit_drop(struct evtchn *chn)
     if (chn->limit == NULL)
         return;
     evtchn_hook_timer_cancel(chn->limit);
+    chn->limit->held = false; /* the next port's ring is not held back yet */
     write_once(&chn->limit->chn, NULL);
     chn->limit = NULL;
 }

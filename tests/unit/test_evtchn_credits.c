@@ -373,6 +373,21 @@ START_TEST(a_closed_port_gives_back_record_and_timer)
 }
 END_TEST
 
+/* Its record goes to a port that nothing has rung yet. */
+START_TEST(what_was_held_back_is_forgotten_with_its_port)
+{
+    ck_assert_int_eq(limit(2, b, 1, INTERVAL), 0);
+    send(1, a);
+    send(1, a);
+    ck_assert(record_of(2, b)->held);
+    ck_assert_int_eq(close_port(2, b), 0);
+    b = alloc_port(2, 1);
+    ck_assert_int_eq(limit(2, b, 1, INTERVAL), 0);
+    ck_assert(!record_of(2, b)->held);
+    ck_assert_uint_eq(world_audit(), 0);
+}
+END_TEST
+
 START_TEST(a_peer_that_closes_takes_nothing_along)
 {
     hold_one();
@@ -592,6 +607,7 @@ int main(void)
     tcase_add_test(tests, the_other_direction_has_no_limit);
     tcase_add_test(tests, both_ends_may_have_limits);
     tcase_add_test(tests, a_closed_port_gives_back_record_and_timer);
+    tcase_add_test(tests, what_was_held_back_is_forgotten_with_its_port);
     tcase_add_test(tests, a_peer_that_closes_takes_nothing_along);
     tcase_add_test(tests, a_peer_that_dies_takes_nothing_along);
     tcase_add_test(tests, a_peer_that_is_destroyed_takes_nothing_along);
