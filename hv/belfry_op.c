@@ -23,7 +23,8 @@
 #define CAPABILITIES                                                           \
     (BELFRY_CAP_COUNTERS | BELFRY_CAP_AUDIT | BELFRY_CAP_REFUSED |             \
      BELFRY_CAP_RINGS | BELFRY_CAP_MANAGE | BELFRY_CAP_CALLS |                 \
-     BELFRY_CAP_NOTICE | BELFRY_CAP_CREDITS | BELFRY_CAP_INJECT)
+     BELFRY_CAP_NOTICE | BELFRY_CAP_CREDITS | BELFRY_CAP_REVOKE |              \
+     BELFRY_CAP_INJECT)
 
 union arguments {
     struct {
@@ -46,6 +47,9 @@ union arguments {
     struct belfry_vcpus vcpus;
     struct belfry_port port;
     struct belfry_inject inject;
+    struct belfry_revoke revoke;
+    struct belfry_revoked revoked;
+    struct belfry_notices notices;
 };
 
 union item {
@@ -55,6 +59,8 @@ union item {
     struct belfry_refusal refusal;
     struct belfry_module module;
     struct belfry_vcpu vcpu;
+    struct belfry_revocation revocation;
+    struct belfry_notice notice;
 };
 
 /* A call in progress. */
@@ -339,6 +345,23 @@ static bool next_grant(struct call *c)
     return true;
 }
 
+static long op_revoke(struct call *c)
+{
+    struct belfry_revoke *a = &c->arg.revoke;
+
+    return grant_revoke(c->domain, a->ref, a->deadline, &a->state);
+}
+
+static bool next_revocation(struct call *c)
+{
+    return grant_revoked(c->domain, &c->item.revocation);
+}
+
+static bool next_notice(struct call *c)
+{
+    return grant_notice(c->domain, &c->arg.notices.next, &c->item.notice);
+}
+
 static bool next_vcpu(struct call *c)
 {
     struct belfry_vcpu *out = &c->item.vcpu;
@@ -501,6 +524,9 @@ static const struct op {
     OP(vcpus, LIST(vcpus, vcpu, vcpus), DOMAIN(vcpus)),
     OP(port, .act = op_port, .flags = ANYONE),
     OP(inject, .act = op_inject, DOMAIN(inject)),
+    OP(revoke, .act = op_revoke, .flags = ANYONE),
+    OP(revoked, LIST(revoked, revocation, revocations), .flags = ANYONE),
+    OP(notices, LIST(notices, notice, notices), .flags = ANYONE),
 #undef OP
 #undef AT
 #undef LIST

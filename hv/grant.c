@@ -183,17 +183,28 @@ static ALWAYS_INLINE int16_t unmap_parts(struct vcpu *v, struct domain *d,
     return GNTST_okay;
 }
 
+/* What is no mapping may have been one that was taken: its number is free
+ * now. */
+static int16_t unmap_taken(struct grant_table *gt, struct maptrack *m)
+{
+    if (!(m->flags & MAPTRACK_TAKEN))
+        return refuse(GNTST_bad_handle, "no mapping has this handle");
+    m->flags = 0;
+    maptrack_free(gt, m);
+    return GNTST_okay;
+}
+
 static ALWAYS_INLINE int16_t unmap_begin(struct vcpu *v, struct domain *d,
                                          const struct gnttab_unmap_grant_ref *op,
                                          bool replace, struct unmapped *u)
 {
     u->parts = 0;
-    if (LIKELY(op->handle < d->grants->maptrack_limit)) {
-        u->m = maptrack_at(d->grants, op->handle);
-        if (LIKELY(u->m->flags & MAPTRACK_MAPS))
-            return unmap_parts(v, d, op, replace, u);
-    }
-    return refuse(GNTST_bad_handle, "no mapping has this handle");
+    if (UNLIKELY(op->handle >= d->grants->maptrack_limit))
+        return refuse(GNTST_bad_handle, "no mapping has this handle");
+    u->m = maptrack_at(d->grants, op->handle);
+    if (UNLIKELY(!(u->m->flags & MAPTRACK_MAPS)))
+        return unmap_taken(d->grants, u->m);
+    return unmap_parts(v, d, op, replace, u);
 }
 
 /* The TLB is flushed.  Uses first, references after: while an entry counts a

@@ -11,7 +11,7 @@
  *
  * Files: grant_table.c is the table itself and the records of mappings, with
  * what it does for the others in grant_entry.h; grant.c is the hypercall;
- * grant_info.c lists and audits.
+ * grant_revoke.c takes grants back; grant_info.c lists and audits.
  *
  * Locks: grant_table.lock of the granter guards its active entries and the
  * flags we set in its shared ones; domain.pt_lock of the mapper, which is the
@@ -29,8 +29,8 @@
 #include <xen/grant_table.h>
 
 #include "hv/abi/belfry.h"
+#include "hv/timer.h"
 #include "hv/x86/page.h"
-#include "lib/spinlock.h"
 
 #define GRANT_MAX_FRAMES   64u /* pages of v1 entries, 512 each */
 #define GRANT_INIT_FRAMES  1u
@@ -51,7 +51,7 @@ struct grant_active {
     };
     uint32_t frame; /* valid while there are uses */
     uint16_t peer;  /* likewise */
-    uint16_t reserved;
+    uint16_t revocation; /* 0: none; else its place in revocations[], from 1 */
     uint64_t since; /* stamp of the first use */
     uint64_t reserved2;
 };
@@ -65,20 +65,27 @@ _Static_assert(sizeof(struct grant_active) == 32, "128 a page");
  * meant; and it holds the frame by the PTE (host) and by itself (device).
  */
 struct maptrack {
-    struct domain *granter;
+    union {
+        struct domain *granter;
+        uint64_t generation; /* the granter's, if it was taken */
+    };
     union {
         uint64_t pte_maddr;    /* where the PTE stands */
         struct maptrack *next; /* while it is free */
     };
     uint32_t ref;
-    uint32_t flags;  /* GNTMAP_* that are still in force */
-    uint32_t frame;
+    uint32_t flags; /* GNTMAP_* that are still in force, or MAPTRACK_TAKEN */
+    union {
+        uint32_t frame;
+        uint32_t domid; /* the granter's, if it was taken */
+    };
     uint32_t handle; /* its own number, constant */
 };
 _Static_assert(sizeof(struct maptrack) == 32, "128 a page");
 #define MAPTRACK_PER_PAGE 128u
 /* Of its flags: one of these, or it is free. */
 #define MAPTRACK_MAPS     (GNTMAP_host_map | GNTMAP_device_map)
+#define MAPTRACK_TAKEN    (1u << 31) /* by a revocation: only its number lives */
 _Static_assert(MAPTRACK_MAX_PAGES * MAPTRACK_PER_PAGE <= UINT16_MAX,
                "a count of struct grant_active cannot overflow");
 
@@ -88,11 +95,27 @@ union grant_entry {
     struct grant_entry_v1 v1;
 };
 
+/* An entry that is being revoked, or was and nobody has asked yet. */
+struct revocation {
+    stime_t time; /* the deadline; when it has ended: that time */
+    uint64_t peer_generation;
+    uint32_t ref;
+    uint32_t handle; /* of the peer's records, those below were looked at */
+    uint16_t peer;
+    uint8_t state; /* BELFRY_REVOKE_*; UNUSED: free */
+    bool taken;    /* the peer did not unmap all of it in time */
+};
+_Static_assert(sizeof(struct revocation) * BELFRY_REVOCATIONS == PAGE_SIZE,
+               "one page");
+
 /* One page. */
 struct grant_table {
     spinlock_t lock; /* of all that is not under pt_lock */
     uint32_t nr_frames;
     uint32_t nr_active; /* entries in use by peers */
+    struct revocation *revocations; /* NULL until needed */
+    struct domain *domain;          /* whose it is */
+    struct timer revoke_timer;
     /* Under the domain's pt_lock: */
     uint32_t maptrack_limit; /* handles below it exist */
     uint32_t maptrack_used;
@@ -121,6 +144,16 @@ uint32_t grant_mapped_by_peers(struct domain *d);
  * -EINVAL: the table is not that large. */
 int grant_set_entry(struct domain *d, uint32_t ref, uint16_t peer, mfn_t frame);
 
+/* BELFRYOP_revoke, for the caller's domain: 0 and *state, or -Exxx. */
+int grant_revoke(struct domain *d, uint32_t ref, stime_t deadline,
+                 uint32_t *state);
+/* BELFRYOP_revoked: the next that has ended, which is forgotten here. */
+bool grant_revoked(struct domain *d, struct belfry_revocation *info);
+/* BELFRYOP_notices: the next mapping from *handle on, which then says where
+ * to go on; false: none, at the end of all (*handle is 0) or of a part. */
+bool grant_notice(struct domain *d, uint32_t *handle,
+                  struct belfry_notice *info);
+
 /* BELFRYOP_grants: the next entry with ref >= *ref that permits something or
  * is mapped; false at the end. */
 bool grant_info(struct domain *d, uint32_t *ref, struct belfry_grant *info);
@@ -130,8 +163,10 @@ bool grant_info(struct domain *d, uint32_t *ref, struct belfry_grant *info);
  * page_audit_expect() (hv/audit.h); returns the number of entries. */
 uint32_t grant_audit(struct domain *d);
 
-/* Hook (hv/grant_glue.c): the call is to go on later, with these as its
- * second and third argument.  Returns what the call must return. */
+/* Hooks (hv/grant_glue.c).  The call is to go on later, with these as its
+ * second and third argument; returns what the call must return. */
 long grant_hook_continue(struct vcpu *v, void *arg, unsigned int count);
+/* VIRQ_BELFRY_GRANT for the domain.  Its table's or its pt_lock may be held. */
+void grant_hook_ring(struct domain *d);
 
 #endif

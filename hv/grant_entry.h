@@ -178,6 +178,11 @@ static inline void grant_count(struct domain *d, struct grant_table *gt,
     act->uses += grant_uses_of(flags);
 }
 
+/* The timer of a table, for what is to be taken from peers now. */
+void grant_revoke_due(struct timer *t);
+/* The last use of an entry that is being revoked has gone.  Lock held. */
+void grant_revoke_end(struct grant_table *gt, struct grant_active *act);
+
 /* Count it out, and show the guest what is left.  Takes the lock. */
 static inline void grant_discount(struct domain *d, uint32_t ref,
                                   uint32_t flags)
@@ -192,6 +197,8 @@ static inline void grant_discount(struct domain *d, uint32_t ref,
     if (LIKELY(use.act->uses == 0))
         left = --gt->nr_active;
     grant_unclaim(use, !(flags & GNTMAP_readonly));
+    if (UNLIKELY(use.act->revocation != 0) && use.act->uses == 0)
+        grant_revoke_end(gt, use.act);
     spin_unlock(&gt->lock);
     if (UNLIKELY(left == 0))
         domain_put(d);

@@ -1,4 +1,4 @@
-/* What grant.c needs of the machine: the registers a call goes on with. */
+/* What the grant tables need of the rest. */
 #include "hv/grant.h"
 
 #include "hv/hypercall.h"
@@ -12,4 +12,9 @@ long grant_hook_continue(struct vcpu *v, void *arg, unsigned int count)
     regs->rdx = count;
 
     return hypercall_restart(v);
+}
+
+void grant_hook_ring(struct domain *d)
+{
+    evtchn_send_global_virq(&d->evtchn, VIRQ_BELFRY_GRANT);
 }

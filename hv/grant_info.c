@@ -30,6 +30,7 @@ static bool describe(struct grant_table *gt, uint32_t ref,
     info->maps_ro = act->maps_ro + act->devices_ro;
     info->maps_rw = act->maps_rw + act->devices_rw;
     info->since = in_use ? act->since : 0;
+    info->revoking = act->revocation != 0;
 
     return true;
 }
@@ -73,13 +74,32 @@ static void add_shares(struct domain *d, uint64_t n)
             add_shares_of(d, m, n);
 }
 
+/* An entry under revocation is in use, and each knows the other. */
+static bool grant_revocation_fits(const struct grant_table *gt, uint32_t ref,
+                                  const struct grant_active *act)
+{
+    const struct revocation *r;
+
+    if (act->uses == 0 || gt->revocations == NULL ||
+        act->revocation > BELFRY_REVOCATIONS)
+        return false;
+    r = &gt->revocations[act->revocation - 1];
+    return r->state == BELFRY_REVOKE_PENDING && r->ref == ref &&
+           r->peer == act->peer;
+}
+
 static void audit_entries(struct domain *d)
 {
     struct grant_table *gt = d->grants;
     uint32_t nr = grant_nr_entries(gt), nr_active = 0;
 
-    for (uint32_t ref = 0; ref < nr; ref++)
-        nr_active += grant_active(gt, ref)->uses != 0;
+    for (uint32_t ref = 0; ref < nr; ref++) {
+        const struct grant_active *act = grant_active(gt, ref);
+
+        nr_active += act->uses != 0;
+        if (act->revocation != 0 && !grant_revocation_fits(gt, ref, act))
+            audit_differs(d, "grant", ref, "it is not what is being revoked");
+    }
     add_shares(d, -1ull);
     for (uint32_t ref = 0; ref < nr; ref++)
         if (grant_active(gt, ref)->uses != 0)
@@ -117,10 +137,9 @@ static void audit_records(const struct domain *d)
 
         if (m->handle != i)
             audit_differs(d, "mapping", i, "its record bears another number");
-        if (!(m->flags & MAPTRACK_MAPS))
-            continue;
-        audit_record(d, m);
-        used++;
+        if (m->flags & MAPTRACK_MAPS)
+            audit_record(d, m);
+        used += (m->flags & (MAPTRACK_MAPS | MAPTRACK_TAKEN)) != 0;
     }
     for (const struct maptrack *m = gt->maptrack_free;
          m != NULL && free <= gt->maptrack_limit; m = m->next)

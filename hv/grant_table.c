@@ -72,6 +72,8 @@ int grant_domain_init(struct domain *d)
     d->grants = alloc_page_memory();
     if (d->grants == NULL)
         return -ENOMEM;
+    d->grants->domain = d;
+    timer_init(&d->grants->revoke_timer, grant_revoke_due);
     if (grant_table_grow(d, GRANT_INIT_FRAMES) != 0) {
         grant_domain_destroy(d);
         return -ENOMEM;
@@ -85,6 +87,8 @@ void grant_domain_destroy(struct domain *d)
 
     if (gt == NULL)
         return;
+    timer_cancel(&gt->revoke_timer);
+    free_page_memory(gt->revocations);
     for (uint32_t i = 0; i < gt->nr_frames; i++)
         page_unshare(page_at(gt->shared[i]));
     free_from((void **)gt->shared, 0, gt->nr_frames);
@@ -157,6 +161,8 @@ frame_t grant_claim_rare(struct domain *d, struct grant_use use, uint16_t peer,
 
     if (read_once(&d->state) == DOMAIN_DYING)
         return refuse(GNTST_bad_domain, "the domain is being destroyed");
+    if (use.act->revocation != 0)
+        return refuse(GNTST_general_error, "the grant is being revoked");
     if (in_use && use.act->peer != peer)
         return refuse(GNTST_general_error, "another domain uses the entry");
     if (!in_use || (write && !grant_has_writers(use.act)))

@@ -30,7 +30,7 @@ void hv_main(void)
            read_cr4() & CR4_SMEP ? "on" : "off",
            read_cr4() & CR4_SMAP ? "on" : "off");
     printk("belfry_op version %u: counters audit refused rings manage calls "
-           "notice credits inject\n",
+           "notice credits revoke inject\n",
            BELFRY_ABI_VERSION);
     serial_interrupt();
     modules_check();

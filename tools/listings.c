@@ -590,13 +590,24 @@ static double cell_mode(const struct listing *listing, const json_t *row,
     return 0;
 }
 
+/* The mappings, and that they are to go. */
+static double cell_maps(const struct listing *listing, const json_t *row,
+                        char *buf, size_t size)
+{
+    (void)listing;
+    snprintf(buf, size, "%lld%s", (long long)row_number(row, "maps"),
+             row_true(row, "revoking") ? " (revoking)" : "");
+
+    return 0;
+}
+
 static const struct column grant_columns[] = {
     { "OWNER", "owner", CELL_TEXT, NULL },
     { "REF", "ref", CELL_NUMBER, NULL },
     { "FRAME", "frame", CELL_HEX, NULL },
     { "MODE", "readonly", CELL_TEXT, cell_mode },
     { "TO", "peer", CELL_TEXT, NULL },
-    { "MAPS", "maps", CELL_NUMBER, NULL },
+    { "MAPS", "maps", CELL_TEXT, cell_maps },
     { "SINCE", "since", CELL_TIME, cell_since },
     { "CHANNEL", "channel", CELL_TEXT, NULL },
     { 0 },

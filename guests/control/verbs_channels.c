@@ -309,6 +309,7 @@ static void emit_grant(struct emit *e, const struct belfry_domain *d,
     emit_bool(e, "readonly", g->flags & GTF_readonly);
     emit_string(e, "peer", domain_name(g->peer, peer, sizeof(peer)));
     emit_number(e, "maps", g->maps_ro + g->maps_rw);
+    emit_bool(e, "revoking", g->revoking);
     emit_number(e, "since", g->since);
     emit_string(e, "channel", grant_channel(d, g, channel, sizeof(channel)));
     emit_object_end(e);

@@ -14,9 +14,10 @@
 
 static int run_hello(struct call *c)
 {
-    static const char *const words[] = { "counters", "audit",  "refused",
-                                         "rings",    "manage", "calls",
-                                         "notice",   "credits" };
+    static const char *const words[] = { "counters", "audit",   "refused",
+                                         "rings",    "manage",  "calls",
+                                         "notice",   "credits", "revoke",
+                                         "inject" };
     struct belfry_version v;
     struct emit *e = c->emit;
     int err = hv_version(&v);

@@ -91,6 +91,11 @@ static void ban(struct back *b, const char *reason)
     set_state(b, XenbusStateClosed);
 }
 
+static const struct grant_mapping *mapping_of(const struct back *b)
+{
+    return *b->path ? &b->mapping : &b->channel.mapping;
+}
+
 /* One request.  0, -EAGAIN none, else the frontend is banned. */
 static int serve_one(struct back *b)
 {
@@ -101,7 +106,9 @@ static int serve_one(struct back *b)
     if (error == -EAGAIN)
         return error;
     if (error) {
-        ban(b, "its frontend forged the ring's index");
+        ban(b, grant_is_lost(mapping_of(b))
+                   ? "its frontend took the ring away"
+                   : "its frontend forged the ring's index");
         return error;
     }
     b->garbage = "its frontend sent garbage";
@@ -124,6 +131,27 @@ static void serve_some(struct back *b)
     flush(b);
     b->rang = n == BUDGET || ring_back_arm(&b->ring);
     show(b);
+}
+
+/* ---- A frontend that wants its page back. ---- */
+
+static void page_is_wanted(const struct belfry_notice *notice)
+{
+    list_for_each (node, &devices) {
+        struct back *b = container_of(node, struct back, node);
+
+        if (b->connected && grant_has_handle(mapping_of(b), notice->handle))
+            b->wanted_back = true;
+    }
+}
+
+/* It gets it at once; it may connect again by a handshake. */
+static void give_back(struct back *b)
+{
+    b->wanted_back = false;
+    printf("%s: its frontend takes the ring back\n", b->name);
+    disconnect(b);
+    set_state(b, XenbusStateClosed);
 }
 
 /* ---- Connecting. ---- */
@@ -191,6 +219,7 @@ static int begin_service(struct back *b, void *page, const char *shown)
     b->stats = ring_stats_add(p, shown, BELFRY_RING_BACK, b->port, 0);
     b->connected = true;
     b->rang = true;
+    b->wanted_back = false;
     b->served = 0;
     if (++b->connections <= TOLD)
         printf("%s: connected%s\n", b->name,
@@ -481,6 +510,7 @@ int back_add_devices(const struct back_driver *driver)
     format_string(bus->path, sizeof(bus->path), "backend/%s",
                   driver->protocol->device);
     nr_buses++;
+    (void)grant_on_notice(page_is_wanted); /* on Xen there are none */
     return store_watch(bus->path, bus_changed, bus);
 }
 
@@ -504,6 +534,7 @@ int back_add_channel(const struct back_driver *driver, const char *name)
         return error;
     }
     list_add_tail(&b->node, &devices);
+    (void)grant_on_notice(page_is_wanted);
     return 0;
 }
 
@@ -524,6 +555,8 @@ bool back_turn(void)
     list_for_each (node, &devices) {
         struct back *b = container_of(node, struct back, node);
 
+        if (b->connected && b->wanted_back)
+            give_back(b);
         if (b->moved && *b->path)
             follow_device(b);
         else if (b->moved)

@@ -20,8 +20,8 @@
  * Frontends are not trusted.  What serve gets is a private copy.  A frontend
  * that forges an index, or sends what serve calls garbage, is disconnected:
  * its state here becomes Closed, the reason is printed once, it is not let
- * in again, and the others are served on.  One that dies or closes is
- * cleaned up after.  serve is called for a bounded number of requests, then
+ * in again, and the others are served on.  One that dies, closes, or revokes
+ * the page of its ring is cleaned up after.  serve is called for a bounded number of requests, then
  * it is another frontend's turn.
  */
 #ifndef DRIVERS_BACK_H
@@ -64,6 +64,7 @@ struct back {
     bool moved;              /* the frontend's state may have changed */
     bool seen;               /* by the present scan of the store */
     bool banned;             /* broke the protocol */
+    bool wanted_back;        /* the frontend revokes the ring's page */
     const char *garbage;     /* what serve said of a request */
     enum xenbus_state state; /* ours */
     char path[XENBUS_PATH_MAX], frontend[XENBUS_PATH_MAX]; /* "": channel */

@@ -2,8 +2,10 @@
  * Taking back a page that a peer was granted.
  *
  * A peer may keep a page mapped after it should have let go.  Such a page
- * must not be used for anything else: it is put aside, and tried again
- * whenever another page is taken back.
+ * must not be used for anything else: it is put aside and revoked, which gives
+ * the peer a second, and tried again whenever another page is taken back.
+ * (On Xen, where nothing can be revoked, it stays aside until the peer is so
+ * kind.)
  */
 #ifndef DRIVERS_SHARED_PAGE_H
 #define DRIVERS_SHARED_PAGE_H

@@ -115,8 +115,128 @@ int grant_end(grant_ref_t ref)
     return 0;
 }
 
+/* ---- Revocation: both sides have one event. ---- */
+
+#define AT_ONCE 8u /* notices, revocations */
+
+static evtchn_port_t grant_port; /* 0: not yet bound */
+static grant_notice_fn *notice_fn;
+
+/* What has ended shows in the table too: this only makes room. */
+static void forget_ended(void)
+{
+    struct belfry_revocation ended[AT_ONCE];
+    struct belfry_revoked op = { .size = sizeof(op),
+                                 .version = BELFRY_ABI_VERSION,
+                                 .item_size = sizeof(ended[0]),
+                                 .revocations = ended };
+
+    do
+        op.count = AT_ONCE;
+    while (!hypercall_belfry_op(BELFRYOP_revoked, &op) && op.count == AT_ONCE);
+}
+
+static void tell_notices(void)
+{
+    struct belfry_notice notices[AT_ONCE];
+    struct belfry_notices op = { .size = sizeof(op),
+                                 .version = BELFRY_ABI_VERSION,
+                                 .item_size = sizeof(notices[0]),
+                                 .notices = notices };
+
+    do {
+        op.count = AT_ONCE;
+        if (hypercall_belfry_op(BELFRYOP_notices, &op))
+            return;
+        for (unsigned int i = 0; i < op.count; i++)
+            notice_fn(&notices[i]);
+    } while (op.next);
+}
+
+static void grant_rang(evtchn_port_t port, void *data)
+{
+    (void)port, (void)data;
+    forget_ended();
+    if (notice_fn)
+        tell_notices();
+}
+
+static int listen(void)
+{
+    int error = 0;
+
+    if (!guest.on_belfry)
+        return -ENOSYS;
+    if (!grant_port)
+        error = event_bind_virq(VIRQ_BELFRY_GRANT, &grant_port);
+    return error ? error : event_handle(grant_port, grant_rang, NULL);
+}
+
+int grant_revoke_begin(grant_ref_t ref, uint64_t deadline)
+{
+    struct belfry_revoke op = { .size = sizeof(op),
+                                .version = BELFRY_ABI_VERSION,
+                                .ref = ref,
+                                .deadline = deadline };
+    int error = listen();
+
+    return error ? error : (int)hypercall_belfry_op(BELFRYOP_revoke, &op);
+}
+
+int grant_revoke(grant_ref_t ref, uint64_t deadline)
+{
+    int error = grant_revoke_begin(ref, deadline);
+
+    while (!error && grant_end(ref))
+        event_wait();
+    return error;
+}
+
+int grant_on_notice(grant_notice_fn *fn)
+{
+    notice_fn = fn;
+    return listen();
+}
+
 /* ---- Peers' pages. ---- */
 
+/* What stands in for pages that were taken. */
+static char lost_page[PAGE_SIZE] OWN_PAGE;
+
+bool grant_fault(uint64_t va)
+{
+    const uint64_t *entry = pagetable_entry(va, false);
+
+    if (!window_has(va) || !entry)
+        return false;
+    return (*entry & PTE_PRESENT) ||
+           map_frame_at((void *)(va & ~(PAGE_SIZE - 1)),
+                        virt_to_mfn(lost_page), true) == 0;
+}
+
+static uint64_t entry_at(const struct grant_mapping *m, unsigned int i)
+{
+    return *pagetable_entry((uint64_t)m->address + i * PAGE_SIZE, false);
+}
+
+bool grant_is_lost(const struct grant_mapping *m)
+{
+    for (unsigned int i = 0; i < m->n; i++)
+        if (!(entry_at(m, i) & PTE_PRESENT) ||
+            pte_frame(entry_at(m, i)) == virt_to_mfn(lost_page))
+            return true;
+    return false;
+}
+
+bool grant_has_handle(const struct grant_mapping *m, grant_handle_t handle)
+{
+    for (unsigned int i = 0; i < m->n; i++)
+        if (m->handle[i] == handle)
+            return true;
+    return false;
+}
+
+/* Of a page that was taken the handle alone is left, and what stands there. */
 static void unmap_pages(const struct grant_mapping *m)
 {
     struct gnttab_unmap_grant_ref op[MAX_MAPS] = { 0 };
@@ -126,6 +246,9 @@ static void unmap_pages(const struct grant_mapping *m)
         op[i].handle = m->handle[i];
     }
     hypercall_grant_table_op(GNTTABOP_unmap_grant_ref, op, m->n);
+    for (unsigned int i = 0; i < m->n; i++)
+        if (entry_at(m, i))
+            page_set_entry((char *)m->address + i * PAGE_SIZE, 0);
 }
 
 /* Take over what a batch did: the pages before the first that failed stay

@@ -206,6 +206,14 @@ int grant_access(domid_t peer, void *page, bool readonly);
 /* Withdraw: 0; -EBUSY while the peer still maps it, the grant then stands
  * and the page must not be reused. */
 int grant_end(grant_ref_t ref);
+/* Withdraw though the peer maps it: no use of it begins from now on, the peer
+ * is told, and what it has not unmapped when clock_now() reaches @deadline is
+ * taken from it.  grant_end() is -EBUSY until then; event_wait() returns when
+ * it is not any more.  0; -ENOSPC 128 are under way; -ENOMEM; -ENOSYS on Xen. */
+int grant_revoke_begin(grant_ref_t ref, uint64_t deadline);
+/* The same, and waits for it: with 0 the reference is free, as by grant_end().
+ * Handlers run meanwhile. */
+int grant_revoke(grant_ref_t ref, uint64_t deadline);
 /* Map peers' pages at fresh addresses, at most 32.  All or nothing: 0, -ESRCH
  * no such domain, -ENOENT no such reference, -EACCES not for us or read-only,
  * -ENOSPC no room for the mapping here or there, -EIO anything else. */
@@ -217,6 +225,19 @@ struct grant_mapping {
 int grant_map(domid_t peer, const grant_ref_t *refs, unsigned int n,
               bool readonly, struct grant_mapping *out);
 void grant_unmap(struct grant_mapping *m);
+/*
+ * On Belfry a peer can take back what it granted.  fn(notice) runs from
+ * event_wait for each mapping that is to go, until it is unmapped: the time to
+ * do so is until notice->deadline, or over (BELFRY_REVOKE_TAKEN).  -ENOSYS on
+ * Xen.
+ *
+ * An access to a page that was taken does no harm: it finds zeroes or what was
+ * written since, which nobody else sees.  grant_is_lost() tells.
+ */
+typedef void grant_notice_fn(const struct belfry_notice *notice);
+int grant_on_notice(grant_notice_fn *fn);
+bool grant_has_handle(const struct grant_mapping *m, grant_handle_t handle);
+bool grant_is_lost(const struct grant_mapping *m);
 /* Copy between own memory and a peer's granted page.  0; -EINVAL the range
  * leaves the granted page or own memory; else as grant_map. */
 int grant_copy_from(domid_t peer, grant_ref_t ref, unsigned int offset,

@@ -50,6 +50,8 @@ int pagetable_map_own(uint64_t first, uint64_t end);
 /* n pages of address space with page tables but nothing mapped, or NULL. */
 void *window_alloc(unsigned int n);
 void window_free(void *address, unsigned int n);
+/* Is this in a page that window_alloc() has given out? */
+bool window_has(uint64_t va);
 
 /* ---- Events. ---- */
 /* Sleep until the port rings, without running anybody's handler: for the
@@ -61,6 +63,11 @@ bool event_quiet_wait(evtchn_port_t port, uint64_t deadline);
 void event_ignore(evtchn_port_t port, void *data);
 /* As if the port had just rung, for its handler. */
 void event_raise(evtchn_port_t port);
+
+/* ---- Grants. ---- */
+/* Nothing was mapped at @va: was it a page that its owner has taken back?
+ * Then another stands there now. */
+bool grant_fault(uint64_t va);
 
 /* ---- Console. ---- */
 /* Wait for the reader of the ring to have all of it, a second at most. */

@@ -40,14 +40,17 @@ int xen_side_open(struct xen_side **out)
     return *out ? 0 : -ENOMEM;
 }
 
-/* Pages that the peer still maps must not be used for anything else: they
- * are lost to us rather than used twice. */
+#define LAST_CALL 1000000000ull /* ns that a peer has to unmap */
+
+/* Pages that the peer still maps must not be used for anything else: where
+ * they cannot be revoked they are lost to us rather than used twice. */
 static void take_pages_back(struct xen_side *s)
 {
     bool mapped = false;
 
     for (unsigned int i = 0; i < s->nr_refs; i++)
-        mapped |= grant_end(s->ref[i]) != 0;
+        mapped |= grant_end(s->ref[i]) != 0 &&
+                  grant_revoke(s->ref[i], clock_now() + LAST_CALL) != 0;
     if (!mapped)
         pages_free(s->own, s->nr_pages);
 }

@@ -205,3 +205,10 @@ void window_free(void *address, unsigned int n)
     BUG_ON(first >= WINDOW_PAGES || n > WINDOW_PAGES - first);
     window_set((unsigned int)first, n, false);
 }
+
+bool window_has(uint64_t va)
+{
+    uint64_t page = (va - WINDOW_BASE) >> PAGE_SHIFT;
+
+    return page < WINDOW_PAGES && window_is_used((unsigned int)page);
+}

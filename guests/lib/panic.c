@@ -9,7 +9,9 @@
 #include "lib/exception.h"
 #include "lib/symbols.h"
 
-#define BREAKPOINT 3
+#define BREAKPOINT  3
+#define PAGE_FAULT  14
+#define WAS_PRESENT 1u /* in its error: it was no page that was missing */
 
 static trap_fn *trap_handlers[20];
 
@@ -125,8 +127,12 @@ void trap_taken(struct trap_regs *regs)
 {
     trap_fn *fn = regs->vector < 20 ? trap_handlers[regs->vector] : NULL;
 
-    if (!fn || !fn(regs))
-        report_trap(regs);
+    if (fn && fn(regs))
+        return;
+    if (regs->vector == PAGE_FAULT && !(regs->error & WAS_PRESENT) &&
+        grant_fault(trap_cr2()))
+        return;
+    report_trap(regs);
 }
 
 uint64_t trap_cr2(void)

@@ -40,9 +40,11 @@
 #define BELFRY_ABI_VERSION 1u
 #define BELFRY_NAME_SIZE   32u
 
-/* Virtual interrupts of Belfry.  Both global, for the initial domain. */
+/* Virtual interrupts of Belfry.  All global, the first two for the initial
+ * domain. */
 #define VIRQ_BELFRY_SERIAL VIRQ_ARCH_0 /* bytes have arrived on COM2 */
 #define VIRQ_BELFRY_LOG    VIRQ_ARCH_1 /* the hypervisor's log has grown */
+#define VIRQ_BELFRY_GRANT  VIRQ_ARCH_2 /* see BELFRYOP_revoke */
 /* VIRQ_DOM_EXC: some domain was created, or changed state. */
 
 #define BELFRYOP_version        0  /* anyone */
@@ -63,6 +65,9 @@
 #define BELFRYOP_port           18 /* anyone, for its own ports */
 #define BELFRYOP_inject         19 /* [I] */
 #define BELFRYOP_step           20 /* anyone; counts while it is injected */
+#define BELFRYOP_revoke         21 /* anyone, its own grants */
+#define BELFRYOP_revoked        22 /* anyone, its own grants */
+#define BELFRYOP_notices        23 /* anyone, its own mappings */
 
 /*
  * BELFRYOP_version: what the hypervisor is.  The one call whose version
@@ -76,6 +81,7 @@
 #define BELFRY_CAP_CALLS    (1u << 5) /* call, serve, and their lending */
 #define BELFRY_CAP_NOTICE   (1u << 6) /* the peer's end is an event */
 #define BELFRY_CAP_CREDITS  (1u << 7) /* notifications can be limited */
+#define BELFRY_CAP_REVOKE   (1u << 8) /* grants can be taken back in time */
 #define BELFRY_CAP_INJECT   (1u << 9) /* deterministic kills */
 
 struct belfry_version {
@@ -257,7 +263,7 @@ struct belfry_grant {
     uint16_t flags; /* GTF_* as the table shows them now */
     uint16_t reserved;
     uint32_t maps_ro, maps_rw; /* live mappings by the peer */
-    uint32_t reserved2;
+    uint32_t revoking; /* 1: it is being revoked */
     uint64_t since; /* time of the first live mapping, 0: not mapped */
 };
 
@@ -568,6 +574,82 @@ struct belfry_inject {
     uint64_t generation; /* IN 0 or a match */
     uint64_t kill_at;    /* IN */
     uint64_t steps;      /* OUT */
+};
+
+/*
+ * BELFRYOP_revoke: take a grant back, whether the peer likes it or not.
+ *
+ * From now on entry @ref permits nothing: no mapping and no copy of it begins.
+ * If the peer maps it, VIRQ_BELFRY_GRANT tells it (BELFRYOP_notices), and it
+ * has until @deadline to unmap.  What it maps even then is taken from it: its
+ * entry becomes not present, its next access there is a page fault, and it is
+ * told once more.  Of a peer that no longer runs it is taken at once, within
+ * the call but for what takes long.
+ * VIRQ_BELFRY_GRANT tells the caller when the frame is its own alone again
+ * (BELFRYOP_revoked); its entry shows neither GTF_reading nor GTF_writing
+ * from then on.
+ *
+ * @deadline is a system time; one that is past, or 0, gives no time at all.
+ * To revoke again what is being revoked changes the deadline.  The peer's
+ * handle is used for nothing else until it unmaps it, which it may
+ * (GNTST_okay): then nothing is left of the mapping.
+ *
+ *   -EINVAL    the table has no such entry
+ *   -ENOSPC    BELFRY_REVOCATIONS of the domain are under way, or have ended
+ *              and were not asked about
+ *   -ENOMEM
+ */
+#define BELFRY_REVOCATIONS 128u
+
+#define BELFRY_REVOKE_UNUSED   0u /* nobody mapped it: nothing to wait for */
+#define BELFRY_REVOKE_PENDING  1u /* the peer still maps it */
+#define BELFRY_REVOKE_RELEASED 2u /* the peer has unmapped it, or is gone */
+#define BELFRY_REVOKE_TAKEN    3u /* it was taken from the peer */
+
+struct belfry_revoke {
+    uint32_t size, version;
+    uint32_t ref;      /* IN */
+    uint32_t state;    /* OUT BELFRY_REVOKE_UNUSED or _PENDING */
+    uint64_t deadline; /* IN */
+};
+
+/* BELFRYOP_revoked: the caller's revocations that have ended.  Each is told
+ * once. */
+struct belfry_revocation {
+    uint32_t ref;
+    uint32_t peer; /* who mapped it */
+    uint64_t peer_generation;
+    uint32_t state; /* BELFRY_REVOKE_RELEASED or _TAKEN */
+    uint32_t reserved;
+    uint64_t ended; /* time */
+};
+
+struct belfry_revoked {
+    uint32_t size, version;
+    uint32_t count; /* IN room; OUT filled */
+    uint32_t item_size;
+    struct belfry_revocation *revocations;
+};
+
+/* BELFRYOP_notices: the caller's mappings that are being revoked, and those
+ * taken from it that it has not unmapped.  A call looks at a part of all:
+ * begin with next = 0, and go on until next is 0 again. */
+struct belfry_notice {
+    uint32_t handle;
+    uint32_t ref;
+    uint32_t granter;
+    uint32_t state; /* BELFRY_REVOKE_PENDING or _TAKEN */
+    uint64_t granter_generation;
+    uint64_t deadline; /* of one that is pending */
+};
+
+struct belfry_notices {
+    uint32_t size, version;
+    uint32_t next;  /* IN, OUT */
+    uint32_t count; /* IN room; OUT filled */
+    uint32_t item_size;
+    uint32_t reserved;
+    struct belfry_notice *notices;
 };
 
 _Static_assert(sizeof(struct belfry_ring) == 128, "layout");

@@ -12,3 +12,20 @@ uint64_t *grant_slot_at(const struct domain *d, uint64_t maddr)
 
     return (uint64_t *)(directmap + maddr);
 }
+
+/* Also in a table that is half taken apart, since it may be completed again. */
+bool mmu_grant_take(const struct domain *d, uint64_t pte_maddr, uint64_t pte)
+{
+    struct page *table = page_of(pte_maddr >> PAGE_SHIFT);
+    uint64_t *slot = (uint64_t *)(directmap + pte_maddr);
+    bool taken;
+
+    if (!page_get(table, d))
+        return false;
+    taken = pagetable_holds(table, pte_maddr % PAGE_SIZE / sizeof(*slot)) &&
+            ((read_once(slot) ^ pte) & GRANT_LOOK) == 0;
+    if (taken)
+        (void)atomic_xchg(slot, 0);
+    page_put(table);
+    return taken;
+}

@@ -30,6 +30,9 @@ static inline uint64_t grant_pte(uint64_t frame, uint32_t flags)
             PTE_USER | PTE_PRESENT | PTE_RW) ^ readonly;
 }
 
+/* An entry and a grant's are the same mapping if these are. */
+#define GRANT_LOOK (PTE_ADDRESS | PTE_RW | PTE_PRESENT)
+
 /* The entry at this machine address, if it is in an L1 table of @d's. */
 uint64_t *grant_slot_at(const struct domain *d, uint64_t maddr);
 
@@ -60,6 +63,18 @@ static inline bool mmu_grant_map(struct vcpu *v, struct domain *d,
     return true;
 }
 
+/* The entry of another mapping stays where its record says. */
+static inline bool grant_is_foreign(const struct domain *d, uint64_t entry)
+{
+    return (entry & PTE_PRESENT) &&
+           read_once(&page_of(pte_frame(entry))->owner) != d;
+}
+
+/* A revocation's: empty the entry at @pte_maddr if it is still the one that a
+ * mapping of @pte made; false if not.  @d is any domain, with its pt_lock; the
+ * rest is as in mmu_grant_unmap(). */
+bool mmu_grant_take(const struct domain *d, uint64_t pte_maddr, uint64_t pte);
+
 /* False, and nothing changes, unless the entry maps the frame of @pte, to
  * write or not as that does.  @new_addr: 0, or the virtual address whose entry
  * moves here.  The caller flushes the TLB before it gives anything back. */
@@ -67,13 +82,14 @@ static inline bool mmu_grant_unmap(struct vcpu *v, struct domain *d,
                                    uint64_t addr, bool contains_pte,
                                    uint64_t pte, uint64_t new_addr)
 {
-    const uint64_t look = PTE_ADDRESS | PTE_RW | PTE_PRESENT;
     uint64_t *slot = grant_slot(v, d, addr, contains_pte);
     uint64_t *from = new_addr ? grant_slot(v, d, new_addr, false) : NULL;
 
-    if (slot == NULL || ((read_once(slot) ^ pte) & look) != 0 ||
+    if (slot == NULL || ((read_once(slot) ^ pte) & GRANT_LOOK) != 0 ||
         (new_addr && (contains_pte || from == NULL || from == slot)))
         return refuse(false, "no entry at this address maps the grant");
+    if (new_addr && grant_is_foreign(d, read_once(from)))
+        return refuse(false, "the entry to move is a grant's itself");
     write_once(slot, from ? atomic_xchg(from, 0) : 0);
     return true;
 }

@@ -256,6 +256,10 @@ static inline unsigned int pagetable_level(const struct page *page)
     return type & PAGE_VALIDATED ? (unsigned int)(type >> 60) : 0;
 }
 
+/* Is it an L1 table, validated or not, whose entry @index holds what it
+ * names? */
+bool pagetable_holds(const struct page *page, unsigned int index);
+
 /*
  * Write one entry of a validated page table on behalf of @v: get what the new
  * value refers to, store, put what the old one referred to.  @preserve_ad

@@ -350,6 +350,11 @@ bool pagetable_relinquish(struct page *page)
     return true;
 }
 
+bool pagetable_holds(const struct page *page, unsigned int index)
+{
+    return type_level(page) == 1 && index < taken(page);
+}
+
 /* ---- Updates. ---- */
 
 /* Store the entry.  The hardware may set accessed and dirty in the old one

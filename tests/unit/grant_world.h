@@ -159,6 +159,79 @@ static inline void store(uint64_t *slot, uint64_t pte)
     page_put(page);
 }
 
+/* ---- Time, and what rings. ---- */
+
+static uint64_t world_time;
+static unsigned int rings[NR_DOMAINS]; /* VIRQ_BELFRY_GRANT */
+
+void grant_hook_ring(struct domain *d)
+{
+    atomic_add_return(&rings[d->id], 1);
+}
+
+stime_t now(void)
+{
+    return load_acquire(&world_time);
+}
+
+/* Those of the tables are the only ones. */
+void timer_init(struct timer *t, void (*function)(struct timer *))
+{
+    t->function = function;
+    t->where = NULL;
+}
+
+void timer_set(struct timer *t, stime_t expires)
+{
+    spin_lock(&t->lock);
+    t->expires = expires;
+    t->where = &t->left;
+    spin_unlock(&t->lock);
+}
+
+void timer_cancel(struct timer *t)
+{
+    spin_lock(&t->lock);
+    t->where = NULL;
+    spin_unlock(&t->lock);
+}
+
+static bool timer_expires(struct timer *t)
+{
+    bool due;
+
+    spin_lock(&t->lock);
+    due = t->where != NULL && t->expires <= now();
+    if (due)
+        t->where = NULL;
+    spin_unlock(&t->lock);
+    return due;
+}
+
+/* What is due in the table of domain @n happens; returns how often. */
+static inline unsigned int expire(unsigned int n)
+{
+    unsigned int times = 0;
+
+    while (!world[n].gone && timer_expires(&dom(n)->grants->revoke_timer)) {
+        struct timer *t = &dom(n)->grants->revoke_timer;
+
+        t->function(t);
+        times++;
+    }
+    return times;
+}
+
+static inline unsigned int pass(uint64_t ns)
+{
+    unsigned int times = 0;
+
+    atomic_add_return(&world_time, ns);
+    for (unsigned int n = 0; n < NR_DOMAINS; n++)
+        times += expire(n);
+    return times;
+}
+
 /* ---- Guest memory, and being interrupted. ---- */
 
 static int copies_out_left = -1;    /* that succeed; -1: all */
@@ -334,6 +407,8 @@ static void world_begin(void)
     /* Memory is full of rubbish at boot (G18). */
     memset(arena, 0xa5, sizeof(arena));
     memset(world, 0, sizeof(world));
+    memset(rings, 0, sizeof(rings));
+    world_time = 1000000;
     alloc_add_range(FIRST_RAM, NR_FRAMES);
     baseline = alloc_free_pages();
     copies_out_left = -1;

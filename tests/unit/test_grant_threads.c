@@ -330,6 +330,60 @@ START_TEST(G20_copies_both_ways_do_not_wait_for_each_other)
 }
 END_TEST
 
+/* ---- A revocation, against a mapper that maps and unmaps all the time. ---- */
+
+#define REVOCATIONS 4000u
+
+static void *map_and_unmap_on(void *unused)
+{
+    (void)unused;
+    while (!read_once(&stop)) {
+        struct gnttab_map_grant_ref m = map(2, 0, BOTH, 1, 9);
+        struct belfry_notice n;
+        uint32_t handle = 0;
+
+        (void)grant_notice(dom(2), &handle, &n);
+        /* Of one that was taken the handle alone is unmapped. */
+        if (m.status == GNTST_okay &&
+            unmap(2, VA(0), m.dev_bus_addr, m.handle) != GNTST_okay)
+            write_once(&wrong, "a mapping cannot be unmapped");
+    }
+    return NULL;
+}
+
+/* Half of them with time for the mapper, who unmaps by itself. */
+static void *revoke_by_deadline(void *unused)
+{
+    struct belfry_revocation r;
+    uint32_t state;
+
+    (void)unused;
+    for (unsigned int i = 0; i < REVOCATIONS && !wrong; i++) {
+        permit(1, 9, 2, 0, 0);
+        for (unsigned int n = i % 7; n > 0; n--)
+            sched_yield();
+        if (grant_revoke(dom(1), 9, i % 2 ? 0 : now() + 1000000, &state) != 0)
+            write_once(&wrong, "a revocation was refused");
+        while (in_use(1, 9)) {
+            pass(1000);
+            sched_yield();
+        }
+        while (grant_revoked(dom(1), &r))
+            ;
+    }
+    write_once(&stop, true);
+    return NULL;
+}
+
+START_TEST(a_revocation_ends_whatever_the_mapper_does_meanwhile)
+{
+    run(revoke_by_deadline, map_and_unmap_on);
+    ck_assert(!in_use(1, 9));
+    ck_assert_uint_eq(pte_of(2, 0), 0);
+    ck_assert_uint_eq(dom(2)->grants->maptrack_used, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("grant_threads");
@@ -344,6 +398,8 @@ int main(void)
     tcase_add_test(tests, G10_G17_an_entry_that_flips);
     tcase_add_test(tests, G19_a_revoked_page_is_not_written);
     tcase_add_test(tests, G20_copies_both_ways_do_not_wait_for_each_other);
+    tcase_add_test(tests,
+                   a_revocation_ends_whatever_the_mapper_does_meanwhile);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -103,6 +103,9 @@ static void leave_down(void)
         look(&report->server, client.port);
     report->closed_down = 1;
     event_close(client.port);
+    /* It may be dead, and not destroyed: that pins no page. */
+    if (report->server.state == BELFRY_PEER_CRASHED)
+        BUG_ON(grant_revoke((grant_ref_t)report->down.ref, 0) != 0);
 }
 
 /* ---- Calls. ---- */
