@@ -2,7 +2,8 @@
  * The cost of each operation, in the counts of the time-stamp counter.
  * Under `belfry run --icount` that is instructions, of the hypervisor and
  * both guests together, the same on every run; tests/bench.sh puts the lines
- * "bench: NAME VALUE" beside the figures of other systems.
+ * "bench: NAME VALUE" beside the figures of other systems.  Else it is time,
+ * by "bench: khz N".
  *
  * Averages of blocks, ROUNDS in all, after a warm-up.  The periodic timer is
  * stopped, and events come by upcalls that return with iretq, as in the best
@@ -16,6 +17,7 @@
 #include "tests/guest/meet.h"
 #include "tests/guest/parent.h"
 #include "tests/guest/tables.h"
+#include "guests/lib/call.h"
 #include "rings/reqrsp.h"
 
 #define ROUNDS      10000u
@@ -26,9 +28,9 @@
 #define RING_ROUNDS 2000u
 
 /* What the peer does; it stays at one until it sees another. */
-enum { GO_ECHO = 1, GO_CALL, GO_RING };
+enum { GO_CALL_64 = 1, GO_ECHO, GO_CALL, GO_RING };
 
-enum { IN_PORT, IN_RING_REF };
+enum { IN_PORT, IN_RING_REF, IN_CALL_PORT, IN_CALL_REF };
 enum { OUT_READY, OUT_REFS };
 
 /* ---- The upcall: takes the one port that is not masked. ---- */
@@ -82,12 +84,13 @@ static inline void wait_for_ring(void)
     write_once(&bench_rang, 0);
 }
 
-/* The one that is pending, as the upcall would. */
-static void take_ring(void)
+/* The one that is pending, as the upcall would; false: none is. */
+static bool take_ring(void)
 {
     write_once(&bench_vcpu->evtchn_upcall_pending, 0);
     write_once(&bench_vcpu->evtchn_pending_sel, 0);
-    __atomic_fetch_and(bench_word, bench_keep, __ATOMIC_SEQ_CST);
+    return __atomic_fetch_and(bench_word, bench_keep, __ATOMIC_SEQ_CST) &
+           ~bench_keep;
 }
 
 static inline void ring(evtchn_port_t port)
@@ -128,6 +131,17 @@ static void report(const char *name)
 
     printf("bench: %s %lu.%lu\n", name, median / 10, median % 10);
     blocks = 0;
+}
+
+/* Of the counter. */
+static void report_clock(void)
+{
+    const struct vcpu_time_info *t = &guest.shared->vcpu_info[0].time;
+    uint64_t ms = 1000000ull << 32; /* in units of the scaled counter */
+
+    ms /= t->tsc_to_system_mul;
+    printf("bench: khz %lu\n",
+           t->tsc_shift < 0 ? ms << -t->tsc_shift : ms >> t->tsc_shift);
 }
 
 /* Run @statement WARM_UP times, then ROUNDS times, measured. */
@@ -320,10 +334,40 @@ static void serve_calls(struct meet *m, evtchn_port_t port)
     m->out[OUT_READY] = GO_CALL;
     while (m->go == GO_CALL) {
         answer = (uint32_t)hypercall_belfry_serve(answer, 0);
-        if (answer == 0)
-            take_ring();
+        if (answer == 0 && take_ring())
+            answer = port;
     }
     ring(port);
+}
+
+/* ---- Calls by the library, 64 bytes there and back. ---- */
+
+/* A request that says 0 is the last. */
+static long answer(void *data, const void *request, size_t size, void *to)
+{
+    (void)data;
+    memcpy(to, request, size);
+    if (!*(const uint64_t *)request)
+        call_serve_stop();
+    return (long)size;
+}
+
+static void serve_calls_64(struct meet *m, domid_t front)
+{
+    static struct call_service service, *services[] = { &service };
+    grant_ref_t ref = (grant_ref_t)m->in[IN_CALL_REF];
+    struct grant_mapping map;
+    evtchn_port_t port;
+
+    BUG_ON(grant_map(front, &ref, 1, false, &map) != 0);
+    BUG_ON(event_bind_interdomain(front, (evtchn_port_t)m->in[IN_CALL_PORT],
+                                  &port));
+    BUG_ON(call_service_open(&service, map.address, port, answer, NULL));
+    m->out[OUT_READY] = GO_CALL_64;
+    BUG_ON(call_serve(services, 1, 0) != 0);
+    BUG_ON(event_close(port));
+    while (m->go == GO_CALL_64)
+        hypercall_sched_op(SCHEDOP_yield, NULL);
 }
 
 static void stop_periodic_timer(void)
@@ -342,7 +386,8 @@ _Noreturn static void peer_main(void)
         m->out[OUT_REFS + i] =
             (uint64_t)grant_access(front, page_alloc(), false);
     m->beats = 1;
-    meet_wait(m);
+    if (meet_wait(m) == GO_CALL_64)
+        serve_calls_64(m, front);
     BUG_ON(event_bind_interdomain(front, (evtchn_port_t)m->in[IN_PORT],
                                   &port));
     take_upcalls_for(port);
@@ -375,6 +420,33 @@ static void await_peer(struct meet *m, uint64_t what)
         hypercall_sched_op(SCHEDOP_yield, NULL);
 }
 
+static struct call_client client;
+
+static int call_64(uint64_t first)
+{
+    uint64_t message[REQUEST / 8] = { first };
+    size_t size = sizeof(message);
+    struct call_ending ending;
+
+    return call_client_call(&client, message, size, message, &size, 0, &ending);
+}
+
+static void row_call_64(struct meet *m, unsigned int peer)
+{
+    void *page = page_alloc();
+    evtchn_port_t bell;
+
+    CHECK_EQ(event_alloc_unbound((domid_t)peer, &bell), 0);
+    CHECK_EQ(call_client_open(&client, page, bell), 0);
+    m->in[IN_CALL_PORT] = bell;
+    m->in[IN_CALL_REF] = (uint64_t)grant_access((domid_t)peer, page, false);
+    meet_go(m, GO_CALL_64);
+    await_peer(m, GO_CALL_64);
+    MEASURE("call-64", call_64(1));
+    CHECK_EQ(call_64(0), 0);
+    event_close(bell);
+}
+
 static void round_trip(void)
 {
     ring(port);
@@ -391,12 +463,32 @@ static void row_event_rtt(struct meet *m, unsigned int peer)
     MEASURE("event-rtt", round_trip());
 }
 
-/* Of Belfry alone: the ring is handed over, and so is the answer. */
+/* Where the peer is on another CPU its answer comes as a pending bit. */
+static void call_and_look(void)
+{
+    struct sched_poll poll = { .nr_ports = 1 };
+
+    if (hypercall_belfry_call(port, 0) == 1)
+        return;
+    set_xen_guest_handle(poll.ports, &port);
+    while (!take_ring())
+        hypercall_sched_op(SCHEDOP_poll, &poll);
+}
+
+/* Of Belfry alone.  On one CPU the ring is handed over, and so is the answer:
+ * there is nothing to look at. */
 static void row_call_rtt(struct meet *m)
 {
+    struct belfry_machine machine;
+
+    machine_info(&machine);
     meet_go(m, GO_CALL);
     round_trip(); /* the last echo */
     await_peer(m, GO_CALL);
+    if (machine.nr_cpus > 1) {
+        MEASURE("call-rtt", call_and_look());
+        return;
+    }
     MEASURE("call-rtt", hypercall_belfry_call(port, 0));
     CHECK_EQ(hypercall_belfry_call(port, 0), 1);
 }
@@ -500,6 +592,7 @@ static void rows_of_two(unsigned int peer)
     for (unsigned int i = 0; i < BATCH; i++)
         refs[i] = (grant_ref_t)m->out[OUT_REFS + i];
     rows_grants((domid_t)peer, refs);
+    row_call_64(m, peer);
     row_event_rtt(m, peer);
     if (guest.on_belfry)
         row_call_rtt(m);
@@ -522,6 +615,7 @@ int guest_main(void)
         peer_main();
     if (!guest.initial && strcmp(guest.name, "bench") != 0)
         idle_main();
+    report_clock();
     open_ports(cmdline_number("ports", 0));
     stop_periodic_timer();
     peer = find_peer();
