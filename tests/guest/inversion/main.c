@@ -77,11 +77,14 @@ static void ask(enum role server)
 {
     evtchn_port_t port = port_of[server];
 
-    if (!m->in[IN_CALLS])
+    if (!m->in[IN_CALLS]) {
         event_send(port);
-    else if (hypercall_belfry_call(port, 0) == 1)
+        event_wait_for(port);
         return;
-    event_wait_for(port);
+    }
+    /* It ends for other events too: who only waited then would lend nothing. */
+    while (hypercall_belfry_call(port, 0) != 1 && !event_take(port))
+        event_poll();
 }
 
 static void work(void)
