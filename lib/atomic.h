@@ -18,7 +18,22 @@
 #define load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define load_seq_cst(p)     __atomic_load_n(p, __ATOMIC_SEQ_CST)
+
+/*
+ * A store and then a barrier: a locked exchange, which compilers make of one
+ * store, would fetch a line that another CPU has only after all stores before
+ * it; a plain one fetches it meanwhile.  The thread sanitizer knows no
+ * barriers that stand alone.
+ */
+#ifdef __SANITIZE_THREAD__
 #define store_seq_cst(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
+#else
+#define store_seq_cst(p, v)                                                    \
+    do {                                                                       \
+        __atomic_store_n(p, v, __ATOMIC_RELEASE);                              \
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);                               \
+    } while (0)
+#endif
 
 #define atomic_xchg(p, v)      __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define atomic_add_return(p, v) __atomic_add_fetch(p, v, __ATOMIC_SEQ_CST)
