@@ -69,7 +69,7 @@ int spsc_attach_producer(struct spsc_producer *p, void *memory, size_t bytes,
         .nr_slots = nr_slots,
         .mask = nr_slots - 1,
     };
-    p->prod = p->published = p->limit = read_once(&p->shared->prod);
+    p->prod = p->published = p->rung = p->limit = read_once(&p->shared->prod);
     return 0;
 }
 
@@ -107,20 +107,28 @@ int spsc_look_put(struct spsc_producer *p, size_t size)
 
 bool spsc_publish(struct spsc_producer *p)
 {
-    uint32_t old = p->published;
+    uint32_t old = p->rung;
 
     if (p->fault || p->prod == old)
         return false;
-    p->published = p->prod;
+    p->published = p->rung = p->prod;
     return publish(&p->shared->prod, &p->shared->prod_event, p->prod,
                    old); /* R1, S2 */
+}
+
+void spsc_publish_quiet(struct spsc_producer *p)
+{
+    if (p->fault || p->prod == p->published)
+        return;
+    p->published = p->prod;
+    store_release(&p->shared->prod, p->prod); /* R1 */
 }
 
 bool spsc_arm_put(struct spsc_producer *p)
 {
     if (p->fault)
         return false;
-    if (p->prod != p->limit || p->prod != p->published)
+    if (p->prod != p->limit || p->prod != p->rung)
         return true;
     return arm(&p->shared->cons_event, &p->shared->cons, seen_cons(p));
 }
@@ -141,7 +149,7 @@ int spsc_attach_consumer(struct spsc_consumer *c, void *memory, size_t bytes,
         .nr_slots = nr_slots,
         .mask = nr_slots - 1,
     };
-    c->cons = c->released = c->limit = read_once(&c->shared->cons);
+    c->cons = c->released = c->rung = c->limit = read_once(&c->shared->cons);
     return 0;
 }
 
@@ -173,20 +181,28 @@ int spsc_look_take(struct spsc_consumer *c, size_t size)
 
 bool spsc_release(struct spsc_consumer *c)
 {
-    uint32_t old = c->released;
+    uint32_t old = c->rung;
 
     if (c->fault || c->cons == old)
         return false;
-    c->released = c->cons;
+    c->released = c->rung = c->cons;
     return publish(&c->shared->cons, &c->shared->cons_event, c->cons,
                    old); /* R2, S2 */
+}
+
+void spsc_release_quiet(struct spsc_consumer *c)
+{
+    if (c->fault || c->cons == c->released)
+        return;
+    c->released = c->cons;
+    store_release(&c->shared->cons, c->cons); /* R2 */
 }
 
 bool spsc_arm_take(struct spsc_consumer *c)
 {
     if (c->fault)
         return false;
-    if (c->cons != c->limit || c->cons != c->released)
+    if (c->cons != c->limit || c->cons != c->rung)
         return true;
     return arm(&c->shared->prod_event, &c->shared->prod, c->cons);
 }

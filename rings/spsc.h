@@ -51,7 +51,7 @@ struct spsc_shared {
 struct spsc_producer {
     struct spsc_shared *shared;
     uint32_t slot_size, nr_slots, mask; /* nr_slots - 1 */
-    uint32_t prod, published;
+    uint32_t prod, published, rung;     /* quietly published: rung is behind */
     uint32_t limit;        /* put up to here: cons as last seen, + nr_slots */
     enum ring_fault fault; /* sticky */
 };
@@ -59,7 +59,7 @@ struct spsc_producer {
 struct spsc_consumer {
     struct spsc_shared *shared;
     uint32_t slot_size, nr_slots, mask;
-    uint32_t cons, released;
+    uint32_t cons, released, rung;
     uint32_t limit; /* take up to here: prod as last seen */
     enum ring_fault fault;
 };
@@ -84,16 +84,21 @@ static inline int spsc_put(struct spsc_producer *p, const void *message,
                            size_t size);
 /* Make all put messages visible.  True: ring the bell. */
 bool spsc_publish(struct spsc_producer *p);
+/* The same for a consumer that polls: without the barrier that it takes to
+ * learn whether it sleeps.  If it may, spsc_publish has to follow. */
+void spsc_publish_quiet(struct spsc_producer *p);
 /* Take one message.  0, -EAGAIN none, -EPROTO, -EINVAL. */
 static inline int spsc_take(struct spsc_consumer *c, void *message,
                             size_t size);
 /* Give the slots of all taken messages back.  True: ring the bell. */
 bool spsc_release(struct spsc_consumer *c);
+/* The same for a producer that polls; else spsc_release has to follow. */
+void spsc_release_quiet(struct spsc_consumer *c);
 
 /*
  * Before sleeping until there is room, or a message.  True: there is after
  * all, or something that was put or taken has still to be published or
- * released; do not sleep.  False once a fault was reported.
+ * released, and not quietly; do not sleep.  False once a fault was reported.
  */
 bool spsc_arm_put(struct spsc_producer *p);
 bool spsc_arm_take(struct spsc_consumer *c);

@@ -149,7 +149,9 @@ static void run_producer(spsc_producer *p)
             sent++;
         }
         RL_ASSERT(!p->fault);
-        if (spsc_publish(p))
+        if (!error && sent < MESSAGES && rl::rand(2))
+            spsc_publish_quiet(p);
+        else if (spsc_publish(p))
             bell_ring(1);
         if (error && !spsc_arm_put(p))
             bell_wait(0);
@@ -169,7 +171,9 @@ static void run_consumer(spsc_consumer *c)
                 break;
         }
         RL_ASSERT(!c->fault);
-        if (spsc_release(c))
+        if (!error && taken < MESSAGES && rl::rand(2))
+            spsc_release_quiet(c);
+        else if (spsc_release(c))
             bell_ring(0);
         if (taken < MESSAGES && error && !spsc_arm_take(c))
             bell_wait(1);

@@ -102,6 +102,8 @@ START_TEST(a_queue_that_was_refused_touches_nothing)
         must(spsc_put(&producer, m, SLOT) == -EPROTO);
         must(spsc_take(&consumer, m, SLOT) == -EPROTO);
         must(!spsc_publish(&producer) && !spsc_release(&consumer));
+        spsc_publish_quiet(&producer);
+        spsc_release_quiet(&consumer);
         must(!spsc_arm_put(&producer) && !spsc_arm_take(&consumer));
         must(producer.fault == RING_NOT_ATTACHED);
         must(consumer.fault == RING_NOT_ATTACHED);
@@ -249,6 +251,33 @@ START_TEST(the_bell_rings_only_for_who_sleeps)
 }
 END_TEST
 
+/* Seen at once, but a sleeper is woken only by the call that follows. */
+START_TEST(what_was_moved_quietly_is_rung_for_later)
+{
+    connect_at(UINT32_MAX - 1);
+    for (uint64_t id = 0; id < SLOTS; id++)
+        put(id);
+    spsc_publish_quiet(&producer);
+    ck_assert(spsc_arm_put(&producer)); /* full, yet nobody was rung */
+    ck_assert(spsc_publish(&producer)); /* armed at the start */
+    ck_assert(!spsc_publish(&producer));
+    ck_assert(!spsc_arm_put(&producer));
+
+    for (uint64_t id = 0; id < SLOTS; id++)
+        ck_assert_int_eq(take(id), 0);
+    spsc_release_quiet(&consumer);
+    ck_assert(spsc_arm_take(&consumer));
+    ck_assert_int_eq(put(SLOTS), 0); /* the room is there */
+    ck_assert(spsc_release(&consumer));
+    ck_assert(!spsc_release(&consumer));
+    ck_assert(!spsc_arm_take(&consumer));
+    spsc_publish_quiet(&producer);
+    put(SLOTS + 1);
+    ck_assert(spsc_publish(&producer)); /* it slept before the quiet one */
+    ck_assert_int_eq(take(SLOTS), 0);
+}
+END_TEST
+
 /* ---- Hostile peers. ---- */
 
 static const uint32_t far_away[] = {
@@ -370,6 +399,7 @@ int main(void)
     tcase_add_test(tests, what_is_not_published_is_not_seen);
     tcase_add_test(tests, a_new_self_goes_on_where_the_old_one_stopped);
     tcase_add_test(tests, the_bell_rings_only_for_who_sleeps);
+    tcase_add_test(tests, what_was_moved_quietly_is_rung_for_later);
     tcase_add_test(tests, a_producer_out_of_reach_is_a_sticky_fault);
     tcase_add_test(tests, a_consumer_out_of_reach_is_a_sticky_fault);
     tcase_add_test(tests, own_indices_are_not_read_back);
