@@ -13,6 +13,8 @@ PACKAGES := gcc libc6-dev make nasm binutils clang libclang-rt-14-dev \
   seabios ovmf check \
   pkg-config libsubunit-dev libxen-dev libjansson-dev liblz4-dev libncurses-dev \
   e2fsprogs jq gdb xz-utils g++ relacy-dev spin scdoc
+# Of the list, what only `make bench-rings` needs: DPDK brings a hundred more.
+PACKAGES_BENCH_RINGS := libck-dev libdpdk-dev valgrind
 
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -156,6 +158,13 @@ example-linux: # two processes that talk, by the library as it is installed
 	@$(MAKE) --no-print-directory -s install PREFIX="$(CURDIR)/$(B)/stage" DESTDIR=
 	@sh library/example.sh "$(CURDIR)/$(B)/stage"
 
+# ---- The rings beside others, natively (tests/bench-rings). -------------------
+BENCH_RINGS_OBJ := $(call obj,host,$(wildcard tests/bench-rings/*.c))
+$(B)/host/tests/bench-rings/rte_ring.o: HOSTFLAGS += $(subst -I,-isystem ,\
+  $(filter %/dpdk,$(shell pkg-config --cflags-only-I libdpdk))) -include rte_config.h
+$(B)/bench-rings: $(BENCH_RINGS_OBJ) $(B)/libbelfry.a
+	$(CC) $^ -lrte_ring -pthread -o $@
+
 # ---- Images. ---------------------------------------------------------------
 DISK ?= $(B)/disk.img
 CFG  ?= grub.cfg
@@ -165,7 +174,7 @@ $(B)/disk.img: tools/make-disk.sh
 
 all: $(B)/belfry.elf $(GUESTS) $(B)/belfry $(B)/libbelfry.a $(B)/libbelfry.so
 
-.PHONY: all deps run test test-models test-chains bench fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub time-linux conformance run-on-xen install example-linux
+.PHONY: all deps run test test-models test-chains bench bench-rings fuzz soak mutate stats headers help clean new-guest new-pair image run-linux run-grub time-linux conformance run-on-xen install example-linux
 deps:
 	@sh tools/install-packages.sh $(PACKAGES)
 
@@ -260,6 +269,12 @@ bench:
 	@$(MAKE) --no-print-directory -s all
 	@sh tests/bench.sh $(B) xen
 
+# The rings beside others, on two CPUs.  ROUNDS= MS= RECORD=yes: into docs/
+bench-rings:
+	@$(MAKE) --no-print-directory deps PACKAGES="$(PACKAGES) $(PACKAGES_BENCH_RINGS)"
+	@$(MAKE) --no-print-directory -s $(B)/bench-rings
+	@RECORD=$(RECORD) sh tests/bench-rings/run.sh $(B) $(ROUNDS) $(MS)
+
 conformance:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all
@@ -316,6 +331,7 @@ help:
 	@echo "  make run-grub          Debian's GRUB for Xen, which boots that kernel"
 	@echo "  make time-linux        that kernel to its init, here and on Xen"
 	@echo "  make bench             cost in instructions, beside Xen and seL4"
+	@echo "  make bench-rings       the rings on two CPUs, beside Xen's, DPDK's and the kernel's"
 	@echo "  make fuzz, make soak   longer suites"
 	@echo "  make conformance       the same calls on Xen and here: no difference"
 	@echo "  make run-on-xen GUEST=x   a guest as the initial domain of Xen"

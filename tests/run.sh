@@ -285,6 +285,7 @@ for name in $SMAP_TESTS; do
     wanted "$name-smap" && run_guest "$name-smap" "$name" iret --smap
 done
 wanted bench && run_bench
+wanted bench-rings && run_script bench-rings "$HERE/bench-rings/test.sh"
 wanted library && run_script library "$HERE/library.sh"
 wanted machine && run_script machine "$HERE/machine/run.sh"
 wanted tool && run_script tool "$HERE/tool/run.sh"
