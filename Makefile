@@ -160,8 +160,10 @@ example-linux: # two processes that talk, by the library as it is installed
 
 # ---- The rings beside others, natively (tests/bench-rings). -------------------
 BENCH_RINGS_OBJ := $(call obj,host,$(wildcard tests/bench-rings/*.c))
-$(B)/host/tests/bench-rings/rte_ring.o: HOSTFLAGS += $(subst -I,-isystem ,\
-  $(filter %/dpdk,$(shell pkg-config --cflags-only-I libdpdk))) -include rte_config.h
+$(B)/host/tests/bench-rings/rte_ring.o: tests/bench-rings/rte_ring.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTFLAGS) -include rte_config.h \
+	  $$(pkg-config --cflags-only-I libdpdk | sed 's/-I/-isystem /g') -c $< -o $@
 $(B)/bench-rings: $(BENCH_RINGS_OBJ) $(B)/libbelfry.a
 	$(CC) $^ -lrte_ring -pthread -o $@
 
