@@ -56,8 +56,6 @@ static bool count_bell(struct ring_stats *stats, bool ring, uint32_t prod)
 static bool publish(uint32_t *prod, uint32_t *event, uint32_t new, uint32_t old,
                     struct ring_stats *stats)
 {
-    if (new == old)
-        return false;
     store_seq_cst(prod, new);
     return count_bell(stats, passed(load_seq_cst(event), new, old), new);
 }
@@ -119,9 +117,11 @@ uint32_t ring_front_free(const struct ring_front *r)
     return r->req_limit - r->req_prod;
 }
 
+/* No call finds anything to do any more, and none but those that found a limit
+ * need ask for the fault. */
 static int front_fault(struct ring_front *r)
 {
-    r->req_limit = r->req_prod;
+    r->req_limit = r->req_published = r->req_prod;
     r->rsp_limit = r->rsp_cons;
     r->fault = RING_FORGED_RESPONSES;
     return -EPROTO;
@@ -141,7 +141,7 @@ bool ring_front_publish(struct ring_front *r)
 {
     uint32_t old = r->req_published;
 
-    if (r->fault)
+    if (r->req_prod == old)
         return false;
     r->req_published = r->req_prod;
     return publish(&r->shared->req_prod, &r->shared->req_event, r->req_prod,
@@ -213,7 +213,7 @@ int ring_back_attach(struct ring_back *r, void *page, size_t bytes,
 static int back_fault(struct ring_back *r)
 {
     r->req_limit = r->req_cons;
-    r->rsp_limit = r->rsp_prod;
+    r->rsp_limit = r->rsp_published = r->rsp_prod;
     r->fault = RING_FORGED_REQUESTS;
     return -EPROTO;
 }
@@ -254,7 +254,7 @@ bool ring_back_publish(struct ring_back *r)
 {
     uint32_t old = r->rsp_published;
 
-    if (r->fault)
+    if (r->rsp_prod == old)
         return false;
     r->rsp_published = r->rsp_prod;
     return publish(&r->shared->rsp_prod, &r->shared->rsp_event, r->rsp_prod,

@@ -497,7 +497,7 @@ static void row_call_rtt(struct meet *m)
 static void ring_batch(struct ring_front *front, unsigned int depth)
 {
     struct ring_request request = { .id = depth };
-    unsigned int got = 0;
+    unsigned int left = depth;
 
     for (unsigned int i = 0; i < depth; i++)
         ring_front_put(front, &request, sizeof(request));
@@ -505,9 +505,8 @@ static void ring_batch(struct ring_front *front, unsigned int depth)
         ring(port);
     for (;;) {
         while (ring_front_take(front, &request, sizeof(request)) == 0)
-            got++;
-        if (got == depth)
-            return;
+            if (--left == 0)
+                return;
         if (!ring_front_arm(front))
             wait_for_ring();
     }
