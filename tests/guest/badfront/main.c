@@ -220,6 +220,33 @@ static void another_version_is_refused(void)
     check_honest();
 }
 
+/* ---- The ring's page taken away under the backend. ---- */
+
+/* With time, or none at all, while it has requests to serve.  It lets go, and
+ * a new handshake is welcome. */
+static void the_ring_is_revoked(const char *name, uint64_t time)
+{
+    struct blkif_request r;
+
+    if (!open_device(name))
+        return;
+    r = read_request();
+    for (unsigned int i = 0; i < 8; i++)
+        send(&r);
+    CHECK_EQ(grant_revoke_begin((grant_ref_t)front.ring_ref,
+                                clock_now() + time),
+             0);
+    event_send(front.port);
+    CHECK(backend_reaches(XenbusStateClosed));
+    xenbus_state_write(front.path, XenbusStateClosed);
+    xenbus_state_write(front.path, XenbusStateInitialising);
+    CHECK(backend_reaches(XenbusStateInitWait));
+    CHECK_EQ(grant_end(page_ref), 0);
+    page_free(page);
+    front_close(&front);
+    check_honest();
+}
+
 /* ---- Lies that cost one request. ---- */
 
 static void wrong_requests_are_answered(void)
@@ -323,6 +350,8 @@ int guest_main(void)
           "slots=32");
     offer("xvdk", "descriptor", "blkif version=zero");
     another_version_is_refused();
+    the_ring_is_revoked("xvdm", 3600000 * NS_PER_MS);
+    the_ring_is_revoked("xvdn", 0);
     lies_that_cost_one_request();
     R9_states_faster_than_anyone_follows();
     blkfront_close(honest);
