@@ -56,34 +56,38 @@ static int give_place(struct grant_table *gt, struct grant_active *act)
     return refuse(-ENOSPC, "too many revocations, or nobody asks how they end");
 }
 
-/* A use begins to end. */
 static int begin(struct grant_table *gt, uint32_t ref, struct grant_active *act,
-                 const struct domain *peer)
+                 struct domain *peer, stime_t deadline)
 {
     int rc = give_place(gt, act);
 
     if (rc != 0)
         return rc;
     *revocation_of(gt, act) = (struct revocation){
+        .time = deadline,
         .peer_generation = peer->generation,
         .ref = ref,
         .peer = act->peer,
         .state = BELFRY_REVOKE_PENDING,
     };
+    grant_hook_ring(peer);
     return 0;
 }
 
+/* What the peer was promised it gets, and it is told once, so that nobody can
+ * keep it busy with this. */
 static int set_deadline(struct grant_table *gt, uint32_t ref,
                         struct grant_active *act, stime_t deadline)
 {
     struct domain *peer = domain_find(act->peer); /* it has mappings: it is */
     bool runs = read_once(&peer->state) == DOMAIN_RUNNING;
-    int rc = act->revocation == 0 ? begin(gt, ref, act, peer) : 0;
+    struct revocation *r;
 
-    if (rc != 0)
-        return rc;
-    revocation_of(gt, act)->time = runs ? deadline : 0;
-    grant_hook_ring(peer);
+    if (act->revocation == 0)
+        return begin(gt, ref, act, peer, runs ? deadline : 0);
+    r = revocation_of(gt, act);
+    if (!runs || deadline > r->time)
+        r->time = runs ? deadline : 0;
     return 0;
 }
 

@@ -590,7 +590,8 @@ struct belfry_inject {
  * from then on.
  *
  * @deadline is a system time; one that is past, or 0, gives no time at all.
- * To revoke again what is being revoked changes the deadline.  The peer's
+ * To revoke again what is being revoked can only put the deadline off, of
+ * which the peer is not told, or, if it no longer runs, end it.  The peer's
  * handle is used for nothing else until it unmaps it, which it may
  * (GNTST_okay): then nothing is left of the mapping.
  *

@@ -177,14 +177,16 @@ START_TEST(while_it_is_pending_nothing_begins)
 }
 END_TEST
 
-START_TEST(the_deadline_can_be_moved)
+/* What the peer was promised it gets, and nobody rings it to tire it. */
+START_TEST(the_deadline_can_be_put_off)
 {
     revoke(REF, DEADLINE);
     revoke(REF, 3 * DEADLINE);
+    revoke(REF, 0);
+    ck_assert_uint_eq(rings[2], 1);
     pass(2 * DEADLINE);
     ck_assert(in_use(1, REF));
-    revoke(REF, 0);
-    pass(0);
+    pass(DEADLINE);
     is_ours(REF);
     ck_assert_uint_eq(how_ended(REF), BELFRY_REVOKE_TAKEN);
     ck_assert_uint_eq(how_ended(REF), BELFRY_REVOKE_PENDING);
@@ -360,6 +362,17 @@ START_TEST(a_dead_mapper_has_no_time)
 }
 END_TEST
 
+START_TEST(a_mapper_that_has_died_has_no_time_left)
+{
+    revoke(REF, 1000 * DEADLINE);
+    dom(2)->state = DOMAIN_SHUTDOWN;
+    revoke(REF, 1000 * DEADLINE);
+    pass(0);
+    is_ours(REF);
+    dom(2)->state = DOMAIN_RUNNING;
+}
+END_TEST
+
 START_TEST(a_mapper_that_is_destroyed_has_released_it)
 {
     uint64_t generation = dom(2)->generation;
@@ -462,7 +475,8 @@ int main(void)
     tcase_add_test(tests, who_does_not_loses_it);
     tcase_add_test(tests, its_handle_is_nobody_elses_until_it_is_unmapped);
     tcase_add_test(tests, while_it_is_pending_nothing_begins);
-    tcase_add_test(tests, the_deadline_can_be_moved);
+    tcase_add_test(tests, the_deadline_can_be_put_off);
+    tcase_add_test(tests, a_mapper_that_has_died_has_no_time_left);
     tcase_add_test(tests, all_kinds_of_mappings_go);
     tcase_add_test(tests, an_entry_that_was_overwritten_is_not_touched);
     tcase_add_test(tests, another_grant_of_the_same_frame_stays);

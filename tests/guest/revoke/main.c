@@ -12,8 +12,9 @@
 #include "tests/guest/tables.h"
 
 #define MS       1000000ull
-#define PATIENCE (20 * MS)  /* what the mapper gets */
-#define SLACK    (200 * MS) /* what a busy host may add */
+#define PATIENCE (20 * MS)   /* what the mapper gets */
+#define SLACK    (2000 * MS) /* what a busy host may add */
+#define LOOK     (500 * MS)  /* for what is looked at before a deadline */
 #define OLD      0x1111111111111111ull
 #define NEW      0x2222222222222222ull
 #define MANY     200u
@@ -424,7 +425,7 @@ static void nobody_needs_to_wait_for_nobody(void)
     CHECK_EQ(revoke(512 * 64, 0, &state), -EINVAL);
 }
 
-/* While it is pending nothing new begins, and the deadline may be moved. */
+/* While it is pending nothing new begins, and the deadline stands. */
 static void a_pending_one_lets_nothing_begin(void)
 {
     int ref = grant_access(guest.domid, page, false);
@@ -434,16 +435,16 @@ static void a_pending_one_lets_nothing_begin(void)
     uint32_t state;
 
     CHECK_EQ(grant_map(guest.domid, (grant_ref_t *)&ref, 1, false, &m), 0);
-    CHECK_EQ(revoke((uint32_t)ref, clock_now() + 3600000 * MS, &state), 0);
+    CHECK_EQ(revoke((uint32_t)ref, clock_now() + LOOK, &state), 0);
     CHECK_EQ(state, BELFRY_REVOKE_PENDING);
+    CHECK_EQ(revoke((uint32_t)ref, 0, &state), 0);
     CHECK_EQ(grant_map(guest.domid, (grant_ref_t *)&ref, 1, false, &second),
              -EIO);
     CHECK_EQ(grant_copy_from(guest.domid, (grant_ref_t)ref, 0, &word, 8), -EIO);
     CHECK_EQ(*(uint64_t *)m.address, page[0]);
     CHECK_EQ(ended(&last), 0);
     check_audit("while a revocation is pending");
-    CHECK_EQ(revoke((uint32_t)ref, 0, &state), 0);
-    sleep_ns(5 * MS);
+    sleep_ns(LOOK + 5 * MS);
     CHECK(grant_is_lost(&m));
     CHECK_EQ(ended(&last), 1);
     CHECK_EQ(last.state, BELFRY_REVOKE_TAKEN);
