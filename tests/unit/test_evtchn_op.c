@@ -28,23 +28,6 @@ struct domain *domain_get(uint16_t id)
 }
 
 /* No port here has a limit. */
-stime_t now(void)
-{
-    abort();
-}
-
-void timer_set(struct timer *t, stime_t expires)
-{
-    (void)t, (void)expires;
-    abort();
-}
-
-void timer_cancel(struct timer *t)
-{
-    (void)t;
-    abort();
-}
-
 void printk_guest(uint16_t domid, const char *fmt, ...)
 {
     (void)domid, (void)fmt;
