@@ -416,7 +416,7 @@ test_death() {
     belfry destroy reader >/dev/null 2>&1
     status "a new reader" 0 belfry create reader
     within "moves data" 10 transferring
-    holds "and its ring's indices move" indices_move
+    within "and its ring's indices move" 10 indices_move
     status "destroy the backend in mid-transfer" 0 belfry destroy disk
     status "why has something to say" 8 belfry why reader.xvda
     said "it names the dead, the reason and since when" \

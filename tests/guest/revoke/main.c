@@ -2,7 +2,7 @@
  * Defends: whoever grants a page gets it back by the deadline it sets,
  * whatever the domain that maps it does or has become; and who maps is told,
  * in time and by name, keeps its balance, and never sees what the page holds
- * afterwards (G21 to G24).
+ * afterwards (G21, G22, G23, G24).
  *
  * The mapper is a child that maps the parent's page and then behaves as it is
  * told.  The parent has the larger priority, but sleeps while it waits.
