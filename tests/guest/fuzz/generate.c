@@ -15,6 +15,7 @@
 #define NR_WINDOW  8u
 #define NR_SLOTS   16u /* calls of one multicall, each with room of its own */
 #define SLOT_SIZE  512u
+#define NR_KEPT    9u /* references: console, store, and what the parent sees us by */
 
 static struct {
     struct fuzz_peers peers;
@@ -517,13 +518,69 @@ static void gen_belfry(struct call *call, void *slot)
     set(call, __HYPERVISOR_belfry_op, cmd, pointer_to(slot), 0, 0);
 }
 
+/* What any domain may do with its own ports and grants, in the right form. */
+static void gen_belfry_own(struct call *call, void *slot)
+{
+    const uint32_t room = (uint32_t)random_below(8);
+    void *items = (void *)pointer_to((char *)slot + 128);
+    uint32_t cmd = (uint32_t)random_below(5);
+
+    memset(slot, 0, SLOT_SIZE);
+    switch (cmd) {
+    case 0:
+        cmd = BELFRYOP_port;
+        *(struct belfry_port *)slot = (struct belfry_port){
+            sizeof(struct belfry_port), BELFRY_ABI_VERSION,
+            .port = any_index(), .set = (uint32_t)random_below(4),
+            .options = (uint32_t)random_below(one_in(16) ? 8 : 2),
+            .credits = (uint32_t)random_below(4),
+            .interval = one_in(4) ? wild_number() : random_below(100000)
+        };
+        break;
+    case 1:
+        cmd = BELFRYOP_revoked;
+        *(struct belfry_revoked *)slot = (struct belfry_revoked){
+            sizeof(struct belfry_revoked), BELFRY_ABI_VERSION, .count = room,
+            .item_size = sizeof(struct belfry_revocation), .revocations = items
+        };
+        break;
+    case 2:
+        cmd = BELFRYOP_notices;
+        *(struct belfry_notices *)slot = (struct belfry_notices){
+            sizeof(struct belfry_notices), BELFRY_ABI_VERSION,
+            .next = one_in(2) ? 0 : any_index(), .count = room,
+            .item_size = sizeof(struct belfry_notice), .notices = items
+        };
+        break;
+    default:
+        cmd = BELFRYOP_revoke;
+        *(struct belfry_revoke *)slot = (struct belfry_revoke){
+            sizeof(struct belfry_revoke), BELFRY_ABI_VERSION,
+            .ref = any_ref(), .deadline = one_in(3) ? wild_number() : any_time()
+        };
+        break;
+    }
+    if (cmd == BELFRYOP_revoke && ((struct belfry_revoke *)slot)->ref < NR_KEPT)
+        ((struct belfry_revoke *)slot)->ref += NR_KEPT;
+    set(call, __HYPERVISOR_belfry_op, cmd, pointer_to(slot), 0, 0);
+}
+
+/* A wild deadline may be for ever. */
+static void gen_call(struct call *call, void *slot)
+{
+    (void)slot;
+    set(call, one_in(2) ? __HYPERVISOR_belfry_call : __HYPERVISOR_belfry_serve,
+        any_index(), 1 + clock_now() + random_below(20000), 0, 0);
+}
+
 static void gen_anything(struct call *call, void *slot)
 {
     uint64_t nr = one_in(3) ? wild_number() : random_below(64);
 
     (void)slot;
     if (nr == __HYPERVISOR_sched_op || nr == __HYPERVISOR_iret ||
-        nr == __HYPERVISOR_vcpu_op || nr == __HYPERVISOR_set_callbacks)
+        nr == __HYPERVISOR_vcpu_op || nr == __HYPERVISOR_set_callbacks ||
+        nr == __HYPERVISOR_belfry_call || nr == __HYPERVISOR_belfry_serve)
         nr = 60;
     set(call, 0, any_pointer(), any_count(), any_pointer(), any_domid());
     call->nr = nr;
@@ -537,7 +594,7 @@ static generator *const generators[] = {
     gen_mmu_update, gen_mmu_update, gen_mmu_update, gen_mmuext, gen_mmuext,
     gen_update_va,  gen_update_va, gen_memory,  gen_sched,   gen_vcpu,
     gen_timer,      gen_tables,    gen_registers, gen_version, gen_physdev,
-    gen_console,    gen_belfry,    gen_anything,
+    gen_console,    gen_belfry,    gen_belfry_own, gen_call, gen_anything,
 };
 
 static void *slot_at(unsigned int i)

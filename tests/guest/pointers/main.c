@@ -85,6 +85,11 @@ static const struct pointer_call belfry_calls[] = {
     BELFRY_CALL(modules),
     BELFRY_CALL(machine),
     BELFRY_CALL(vcpus),
+    BELFRY_CALL(port),
+    BELFRY_CALL(inject),
+    BELFRY_CALL(revoke),
+    BELFRY_CALL(revoked),
+    BELFRY_CALL(notices),
 };
 
 static long call_with(const struct pointer_call *c, uint64_t pointer)
