@@ -71,20 +71,19 @@ static int look_for_answer(struct call_caller *c)
     return answered > c->generation ? fault(c) : -EAGAIN;
 }
 
-static int take_answer(struct call_caller *c, void *answer, size_t *size)
+static int take_answer(struct call_caller *c, void *answer, size_t room,
+                       size_t *size)
 {
     uint32_t n = read_once(&c->page->answer_size);
     int32_t status = read_once(&c->page->status);
 
     if (n > CALL_BYTES || (status != 0 && status != -ECANCELED))
         return fault(c);
-    if (status)
-        return status;
-    if (n > *size)
-        return -ENOSPC;
+    if (n > room)
+        return status ? status : -ENOSPC;
     shared_copy(answer, c->page->answer, n);
     *size = n;
-    return 0;
+    return status;
 }
 
 static enum call_evidence evidence(const struct call_caller *c,
@@ -143,8 +142,10 @@ int call_make(struct call_caller *c, const void *request, size_t size,
               struct call_ending *ending)
 {
     uint64_t asked_at = ending ? c->way->now() : 0;
+    const size_t room = *answer_size;
     int found, error;
 
+    *answer_size = 0;
     if (c->faulty)
         return -EPROTO;
     if (size > CALL_BYTES)
@@ -157,7 +158,7 @@ int call_make(struct call_caller *c, const void *request, size_t size,
         CALL_POINT("woken");
         found = look_for_answer(c);
         if (found == 0)
-            return take_answer(c, answer, answer_size);
+            return take_answer(c, answer, room, answer_size);
         if (found != -EAGAIN)
             return give_up(c, found, asked_at, ending);
         error = reason_to_end(c, woken, deadline);
@@ -235,7 +236,7 @@ int call_answer(struct call_server *s, const void *answer, size_t size)
     return finish(s, answer, size, 0);
 }
 
-int call_refuse(struct call_server *s)
+int call_refuse(struct call_server *s, const void *why, size_t size)
 {
-    return finish(s, "", 0, -ECANCELED);
+    return finish(s, why, size, -ECANCELED);
 }

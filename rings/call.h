@@ -18,7 +18,8 @@
  *   -EPIPE       the peer is dead or has left: struct call_ending says who, why
  *                and which generation, and whether it has been built anew
  *   -ETIMEDOUT   the deadline came; the ending says what the peer did meanwhile
- *   -ECANCELED   the server would not (call_refuse), or call_cancel
+ *   -ECANCELED   the server would not (call_refuse), and may have said why, or
+ *                call_cancel
  *   -EDEADLK     the peer waits, perhaps through others, for this very caller
  *   -EPROTO      the peer wrote what no honest peer writes; this stays
  *   -ENOSPC      the answer is larger than the room for it; it is dropped
@@ -125,7 +126,8 @@ void call_open(struct call_caller *c, struct call_page *page,
                const struct call_way *way, void *bell);
 
 /*
- * One call.  *answer_size: IN room at @answer, OUT bytes there.  @deadline in
+ * One call.  *answer_size: IN room at @answer, OUT bytes there: of an answer, or
+ * with -ECANCELED of the server's reason; else 0.  @deadline in
  * the way's time, 0: none.  @ending may be NULL.  Results: above.
  */
 int call_make(struct call_caller *c, const void *request, size_t size,
@@ -150,11 +152,12 @@ void call_attach(struct call_server *s, struct call_page *page);
 int call_take(struct call_server *s, void *request, size_t *size);
 /* Does its caller still wait?  For work that takes long. */
 bool call_is_wanted(const struct call_server *s);
-/* Answer what was taken, or say that there will be no answer.  0, and the
+/* Answer what was taken, or say that there will be no answer, and why: who died,
+ * for example, that the caller does not know.  0, and the
  * caller is to be rung; -EINVAL no request is in work, or @size is above
  * CALL_BYTES; -ECANCELED the caller does not wait for it any more. */
 int call_answer(struct call_server *s, const void *answer, size_t size);
-int call_refuse(struct call_server *s);
+int call_refuse(struct call_server *s, const void *why, size_t size);
 
 #ifdef __cplusplus
 }

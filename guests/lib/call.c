@@ -127,7 +127,7 @@ static bool serve_one(struct call_service *s)
     if (error)
         return false;
     n = s->fn(s->data, request, size, answer);
-    error = n < 0 ? call_refuse(&s->server)
+    error = n < 0 ? call_refuse(&s->server, answer, (size_t)(-1 - n))
                   : call_answer(&s->server, answer, (size_t)n);
     s->served += error == 0;
     s->unwanted += error == -ECANCELED;

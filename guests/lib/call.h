@@ -32,7 +32,8 @@ void call_look(evtchn_port_t port, struct call_peer *peer);
 /* ---- The server. ---- */
 
 /* Work on a request; the answer goes to @answer, CALL_BYTES large.  Its size,
- * or -1: there will be none (call_refuse). */
+ * or CALL_REFUSED(n): there will be none, and the n bytes there say why. */
+#define CALL_REFUSED(n) (-1L - (long)(n))
 typedef long call_fn(void *data, const void *request, size_t size,
                      void *answer);
 

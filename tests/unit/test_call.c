@@ -238,7 +238,7 @@ static void cancel_it(void)
 static void refuse_it(void)
 {
     take_only();
-    ck_assert_int_eq(call_refuse(&server), 0);
+    ck_assert_int_eq(call_refuse(&server, "", 0), 0);
 }
 
 START_TEST(a_call_can_be_cancelled_from_both_sides)
@@ -251,6 +251,34 @@ START_TEST(a_call_can_be_cancelled_from_both_sides)
     ck_assert_int_eq(make(0, &answer), -ECANCELED);
     on_call = serve;
     ck_assert_int_eq(make(0, &answer), 0);
+}
+END_TEST
+
+static void refuse_and_say_why(void)
+{
+    const uint32_t why = 4711;
+
+    take_only();
+    ck_assert_int_eq(call_refuse(&server, &why, sizeof(why)), 0);
+}
+
+/* It may be all that a caller learns of who died behind its server. */
+START_TEST(a_refusal_can_say_why)
+{
+    uint32_t request = 1, why = 0;
+    size_t size = sizeof(why);
+
+    on_call = refuse_and_say_why;
+    ck_assert_int_eq(call_make(&caller, &request, sizeof(request), &why, &size,
+                               0, NULL),
+                     -ECANCELED);
+    ck_assert_uint_eq(size, sizeof(why));
+    ck_assert_uint_eq(why, 4711);
+    size = 2; /* no room: the refusal stands, the reason is lost */
+    ck_assert_int_eq(call_make(&caller, &request, sizeof(request), &why, &size,
+                               0, NULL),
+                     -ECANCELED);
+    ck_assert_uint_eq(size, 0);
 }
 END_TEST
 
@@ -269,7 +297,7 @@ START_TEST(sizes_are_checked)
     size = sizeof(n);
     ck_assert_int_eq(call_take(&server, &n, &size), -ENOSPC);
     ck_assert_int_eq(call_answer(&server, large, sizeof(large)), -EINVAL);
-    ck_assert_int_eq(call_refuse(&server), 0);
+    ck_assert_int_eq(call_refuse(&server, "", 0), 0);
 }
 END_TEST
 
@@ -387,6 +415,7 @@ int main(void)
     tcase_add_test(tests, a_request_that_was_withdrawn_is_not_taken);
     tcase_add_test(tests, an_answer_to_an_earlier_request_is_not_taken);
     tcase_add_test(tests, a_call_can_be_cancelled_from_both_sides);
+    tcase_add_test(tests, a_refusal_can_say_why);
     tcase_add_test(tests, sizes_are_checked);
     tcase_add_test(tests, an_answer_without_room_is_dropped);
     tcase_add_loop_test(tests, a_forging_server_is_a_fault_that_stays, 0, 3);

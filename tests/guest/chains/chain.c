@@ -110,6 +110,7 @@ static void leave_down(void)
 
 /* ---- Calls. ---- */
 
+/* Also where it is refused there is an answer: all zero, or why. */
 static int call_down(uint64_t number, struct answer *answer)
 {
     struct request request = { number };
@@ -119,6 +120,8 @@ static int call_down(uint64_t number, struct answer *answer)
     int error = call_client_call(&client, &request, sizeof(request), answer,
                                  &size, deadline, &ending);
 
+    if (!size)
+        memset(answer, 0, sizeof(*answer));
     if (!error)
         return 0;
     report->error = (uint64_t)-error;
@@ -147,10 +150,10 @@ static long serve(void *data, const void *bytes, size_t size, void *to)
     if (report->error == 0 && call_down(request.number, answer) == 0) {
         report->answered++;
         answer->number++;
-    } else if (orders->refuses) {
-        return -1;
     } else {
         answer->server = report->server;
+        if (orders->refuses)
+            return CALL_REFUSED(sizeof(*answer));
     }
     return sizeof(*answer);
 }
@@ -159,13 +162,14 @@ static void make_calls(void)
 {
     for (uint64_t i = 0; i < ROUNDS; i++) {
         struct answer answer;
+        int error = call_down(i, &answer);
 
-        if (call_down(i, &answer))
-            return;
         if (answer.server.state) {
             report->told = answer.server;
             return;
         }
+        if (error)
+            return;
         BUG_ON(answer.number != 2 * i + 1);
         report->answered++;
     }

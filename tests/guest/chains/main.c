@@ -58,10 +58,14 @@ enum seen {
 };
 
 static const char *const seen_names[NR_SEEN] = {
-    [ANSWERED] = "all answered",   [PEER_DEAD] = "server dead",
-    [PEER_LEFT] = "server left",   [TOLD] = "told by b",
-    [CANCELLED] = "cancelled",     [TIMED_OUT] = "timed out",
-    [CALLER_DEAD] = "caller dead", [CALLER_LEFT] = "caller left",
+    [ANSWERED] = "all answered",
+    [PEER_DEAD] = "server dead",
+    [PEER_LEFT] = "server left",
+    [TOLD] = "told by b",
+    [CANCELLED] = "refused by b, and told why",
+    [TIMED_OUT] = "timed out",
+    [CALLER_DEAD] = "caller dead",
+    [CALLER_LEFT] = "caller left",
 };
 
 struct row {
@@ -389,6 +393,8 @@ static void check_report(const struct trial *t, bool met, enum role role)
     if (role != C)
         check_sight(t, met, &r->server, role + 1,
                     chain[role + 1].report.closed_up);
+    if (role == A && r->error == ECANCELED)
+        CHECK(r->told.state);
     if (role == A && r->told.state)
         check_sight(t, met, &r->told, C, chain[C].report.closed_up);
     if (role != A) {
