@@ -1142,6 +1142,18 @@ START_TEST(the_builder_can_grant_for_a_domain)
 }
 END_TEST
 
+/* Its frames are going: nobody gets hold of one now. */
+START_TEST(nothing_of_a_dying_domain_is_mapped)
+{
+    permit(1, 9, 2, 0, 0);
+    dom(1)->state = DOMAIN_DYING;
+    ck_assert_int_eq(map(2, 0, GNTMAP_host_map, 1, 9).status, GNTST_bad_domain);
+    ck_assert(!in_use(1, 9));
+    dom(1)->state = DOMAIN_RUNNING;
+    ck_assert_int_eq(map(2, 0, GNTMAP_host_map, 1, 9).status, GNTST_okay);
+}
+END_TEST
+
 START_TEST(info_shows_what_is_permitted_or_mapped)
 {
     struct belfry_grant g;
@@ -1353,6 +1365,7 @@ int main(void)
     tcase_add_test(tests, D4_two_that_map_each_other_die_in_any_order);
     tcase_add_test(tests, G15_a_mapper_dies_with_many_mappings_in_steps);
     tcase_add_test(tests, the_builder_can_grant_for_a_domain);
+    tcase_add_test(tests, nothing_of_a_dying_domain_is_mapped);
     tcase_add_test(tests, info_shows_what_is_permitted_or_mapped);
     tcase_add_test(tests, the_audit_finds_what_is_wrong);
     tcase_add_test(tests, G13_only_zero_or_a_listed_status);
