@@ -133,26 +133,41 @@ static void take(struct domain *peer, struct maptrack *m)
         frame_release(frame, write);
 }
 
-/* Look at up to @left records; returns how many more may be looked at. */
+/* It goes on there, unless it has ended and its place is another's now. */
+static void keep_handle(struct grant_table *gt, struct revocation *r,
+                        uint32_t ref, const struct domain *peer,
+                        uint32_t handle)
+{
+    spin_lock(&gt->lock);
+    if (r->state == BELFRY_REVOKE_PENDING && r->ref == ref &&
+        r->peer == peer->id)
+        r->handle = handle;
+    spin_unlock(&gt->lock);
+}
+
+/* Look at less than @left records; returns how many more may be looked at.
+ * With the last one taken it has ended, and *r may be anything from then on. */
 static unsigned int take_part(struct domain *granter, struct domain *peer,
                               struct revocation *r, unsigned int left)
 {
     struct grant_table *records = peer->grants;
-    unsigned int taken = 0;
+    const uint32_t ref = r->ref;
+    uint32_t handle = r->handle;
+    bool any = false;
 
-    while (left > 0 && r->state == BELFRY_REVOKE_PENDING) {
-        struct maptrack *m = maptrack_at(records, r->handle++);
+    for (left--; left > 0 && handle < records->maptrack_limit; left--) {
+        struct maptrack *m = maptrack_at(records, handle++);
 
-        left--;
         if (!(m->flags & MAPTRACK_MAPS) || m->granter != granter ||
-            m->ref != r->ref)
+            m->ref != ref)
             continue;
         r->taken = true;
         take(peer, m);
-        taken++;
-        left -= left < COST_TAKEN ? left : COST_TAKEN;
+        any = true;
+        left -= left > COST_TAKEN ? COST_TAKEN : left - 1;
     }
-    if (taken > 0)
+    keep_handle(granter->grants, r, ref, peer, handle);
+    if (any)
         grant_hook_ring(peer);
     return left;
 }

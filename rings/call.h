@@ -152,10 +152,10 @@ void call_attach(struct call_server *s, struct call_page *page);
 int call_take(struct call_server *s, void *request, size_t *size);
 /* Does its caller still wait?  For work that takes long. */
 bool call_is_wanted(const struct call_server *s);
-/* Answer what was taken, or say that there will be no answer, and why: who died,
- * for example, that the caller does not know.  0, and the
- * caller is to be rung; -EINVAL no request is in work, or @size is above
- * CALL_BYTES; -ECANCELED the caller does not wait for it any more. */
+/* Answer what was taken, or say that there will be no answer, and why: who has
+ * died, for example, of whom the caller cannot know.  0, and the caller is to
+ * be rung; -EINVAL no request is in work, or @size is above CALL_BYTES;
+ * -ECANCELED the caller does not wait for it any more. */
 int call_answer(struct call_server *s, const void *answer, size_t size);
 int call_refuse(struct call_server *s, const void *why, size_t size);
 

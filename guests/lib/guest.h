@@ -162,7 +162,7 @@ bool event_take(evtchn_port_t port);
 /* At most @credits rings of an own port in a row, then one each @interval_ns;
  * the hypervisor delivers those beyond as one when it is time, and none is
  * lost.  0 credits: no limit.  -EINVAL: not open, a VIRQ, an IPI, or an
- * interval of 0; -ENOSPC: too many ports have limits (64); -ENOSYS on Xen. */
+ * interval of 0; -ENOSPC: too many ports have limits (48); -ENOSYS on Xen. */
 int event_limit(evtchn_port_t port, uint32_t credits, uint64_t interval_ns);
 /* From now on the end of the peer rings the port, and sends on it are -EPIPE
  * then.  -EINVAL: not open; -ENOSYS on Xen. */

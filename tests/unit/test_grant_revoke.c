@@ -350,6 +350,38 @@ START_TEST(of_many_mappings_few_are_taken_in_a_row)
 }
 END_TEST
 
+/* While the page of the first that ends is being freed, the granter's other
+ * vCPU asks for it and begins one against another peer in its place. */
+static void reuse_place(struct domain *d)
+{
+    struct belfry_revocation r;
+
+    if (d != dom(1) || !grant_revoked(dom(1), &r))
+        return;
+    ck_assert_uint_eq(r.ref, REF);
+    ck_assert_uint_eq(revoke(10, DEADLINE), BELFRY_REVOKE_PENDING);
+}
+
+START_TEST(an_ended_one_is_not_looked_at_again)
+{
+    const struct revocation *r;
+
+    permit(1, 10, 3, 0, 1);
+    ck_assert_int_eq(map(3, 0, GNTMAP_host_map, 1, 10).status, GNTST_okay);
+    ck_assert(domain_page_release(dom(1), page_of(world[1].own[0])));
+    on_flush = reuse_place;
+    revoke(REF, 0);
+    on_flush = NULL;
+    r = &dom(1)->grants->revocations[0];
+    ck_assert_uint_eq(r->ref, 10);
+    ck_assert_uint_eq(r->peer, 3);
+    ck_assert_uint_eq(r->handle, 0);
+    pass(DEADLINE);
+    is_ours(10);
+    ck_assert_uint_eq(pte_of(3, 0), 0);
+}
+END_TEST
+
 /* ---- Ends. ---- */
 
 START_TEST(a_dead_mapper_has_no_time)
@@ -485,6 +517,7 @@ int main(void)
     tcase_add_test(tests, an_entry_of_a_grant_cannot_be_moved);
     tcase_add_test(tests, it_is_done_in_parts);
     tcase_add_test(tests, of_many_mappings_few_are_taken_in_a_row);
+    tcase_add_test(tests, an_ended_one_is_not_looked_at_again);
     tcase_add_test(tests, a_dead_mapper_has_no_time);
     tcase_add_test(tests, a_mapper_that_is_destroyed_has_released_it);
     tcase_add_test(tests, a_granter_that_is_destroyed_goes_at_its_deadline);
